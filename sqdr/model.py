@@ -1,0 +1,139 @@
+"""SQDR-CNN: spiking front end, re-uploading circuit, linear head."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, cast
+
+import torch
+from torch import Tensor, nn
+
+from sqdr.circuit import Entanglement
+from sqdr.noise import NoiseModel
+from sqdr.registry import create_circuit
+from sqdr.spiking import SMALLEST_IMAGE, SpikingEncoder
+from sqdr.validation import argument_error, check_integer, check_number
+
+Head = Literal["linear-relu", "linear", "none"]
+
+
+class SQDR_CNN(nn.Module):
+    """The hybrid spiking-quantum image classifier of arXiv 2512.03895.
+
+    The positional arguments are those of the published code, and the defaults are its architecture
+    with two faults mended: the spiking front end yields the 3 * n_wires angles that the circuit reads,
+    and nothing is kept from one call to the next.
+
+    Args:
+        T (int): number of time steps of the spiking front end.
+        in_channels (int): channels of the images.
+        num_class (int): number of classes.
+        n_wires (int): number of wires of the circuit. Default: 9.
+        qdr_block (int): number of re-uploading blocks. Default: 2.
+        init_mode (str): "normal" or "uniform", see `ReuploadCircuit`. Default: "normal".
+        init_range (pair of floats): bounds of the initial circuit weights, in radians. Default:
+            (0, 2 * pi).
+        use_mlp (bool): the published switch of the head: True stands for head="linear-relu", False for
+            head="none". Default: True.
+        backend (str): one of `sqdr.backend_names()`. Default: "native".
+        noise (NoiseModel or None): noise of the circuit. Default: None.
+        entanglement (str or sequence of pairs): see `ReuploadCircuit`. Default: "linear".
+        width (int): factor of the front end's channels. Default: 1.
+        angle_scale (float): factor from firing rates to angles in radians. Default: 1.
+        head (str or None): what makes logits of the n_wires expectation values: "linear-relu", the
+            published linear layer with a ReLU on the logits; "linear", without the ReLU; "none", which
+            returns the expectation values themselves, n_wires of them. Default: None, what `use_mlp`
+            says.
+        **options: further options of the backend.
+
+    Shape:
+        images (Tensor of shape (batch, in_channels, height, width)): in [0, 1], at least 8 x 8.
+        returns (Tensor of shape (batch, num_class)): logits, or (batch, n_wires) with head="none".
+
+    Raises:
+        ValueError: if an argument is out of its domain, or images are not what is stated above. In
+            training mode on CUDA and in compiled code, values outside [0, 1] are reported by an
+            asynchronous assertion instead, so that no step waits for the device.
+    """
+
+    def __init__(
+        self,
+        T: int,
+        in_channels: int,
+        num_class: int,
+        n_wires: int = 9,
+        qdr_block: int = 2,
+        init_mode: Literal["normal", "uniform"] = "normal",
+        init_range: Sequence[float] = (0.0, 2 * math.pi),
+        use_mlp: bool = True,
+        *,
+        backend: str = "native",
+        noise: NoiseModel | None = None,
+        entanglement: Entanglement = "linear",
+        width: int = 1,
+        angle_scale: float = 1.0,
+        head: Head | None = None,
+        **options: Any,
+    ) -> None:
+        super().__init__()
+        self.T = check_integer("T", T, 1)
+        self.in_channels = check_integer("in_channels", in_channels, 1)
+        self.num_class = check_integer("num_class", num_class, 1)
+        self.angle_scale = check_number("angle_scale", angle_scale)
+        check_integer("width", width, 1)
+        if head is None:
+            head = "linear-relu" if use_mlp else "none"
+        if head not in ("linear-relu", "linear", "none"):
+            raise argument_error("head", 'be "linear-relu", "linear" or "none"', f"is {head!r}")
+        circuit = create_circuit(
+            backend,
+            n_wires,
+            qdr_block,
+            entanglement=entanglement,
+            noise=noise,
+            init_mode=init_mode,
+            init_range=init_range,
+            **options,
+        )
+        self.spiking = SpikingEncoder(T, in_channels, 3 * n_wires, width)
+        self.circuit = circuit
+        self.head: nn.Module = nn.Identity()
+        if head != "none":
+            self.head = nn.Linear(n_wires, num_class)
+        if head == "linear-relu":
+            self.head = nn.Sequential(self.head, nn.ReLU())
+
+    def forward(self, images: Tensor) -> Tensor:
+        self._check(images)
+        angles = self.angle_scale * self.spiking(images)
+        return cast(Tensor, self.head(self.circuit(angles)))
+
+    def to_backend(self, name: str, **options: Any) -> SQDR_CNN:
+        """A copy of the model, same weights, whose circuit runs on another backend.
+
+        Args:
+            name (str): one of `sqdr.backend_names()`.
+            **options: further options of that backend.
+        """
+        circuit = self.circuit.to_backend(name, **options)
+        # The copy takes the new circuit without a detour through a copy of the old one.
+        return copy.deepcopy(self, memo={id(self.circuit): circuit})
+
+    def _check(self, images: Tensor) -> None:
+        if not isinstance(images, Tensor) or not images.is_floating_point():
+            kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
+            raise argument_error("images", "be a floating-point tensor in [0, 1]", f"is {kind}")
+        must = f"have shape (batch, {self.in_channels}, height, width)"
+        must += f" with height and width of at least {SMALLEST_IMAGE}"
+        shape = tuple(images.shape)
+        if len(shape) != 4 or shape[1] != self.in_channels or min(shape[2:]) < SMALLEST_IMAGE:
+            raise argument_error("images", must, f"has shape {shape}")
+        in_range = ((images >= 0) & (images <= 1)).all()  # False for NaN
+        if torch.compiler.is_compiling() or (self.training and images.is_cuda):
+            torch._assert_async(in_range, "Argument `images` must lie in [0, 1], but does not.")
+        elif not in_range:
+            low, high = images.aminmax()
+            but = f"spans [{low:g}, {high:g}]" if low == low else "holds NaN"
+            raise argument_error("images", "lie in [0, 1]", but)

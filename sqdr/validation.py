@@ -1,0 +1,45 @@
+"""The one form of an error about an argument, and the checks that several places share."""
+
+import math
+import operator
+from typing import Any
+
+
+def argument_error(name: str, must: str, but: str) -> ValueError:
+    """ValueError of the form "Argument `name` must ..., but ..."."""
+    return ValueError(f"Argument `{name}` must {must}, but {but}.")
+
+
+def check_integer(name: str, value: Any, minimum: int) -> int:
+    """`value` as an int of at least `minimum`; ValueError otherwise."""
+    must = f"be an integer of at least {minimum}"
+    if isinstance(value, bool):
+        raise argument_error(name, must, f"is {value!r}")
+    try:
+        integer = operator.index(value)
+    except TypeError:
+        raise argument_error(name, must, f"is {value!r}") from None
+    if integer < minimum:
+        raise argument_error(name, must, f"is {integer}")
+    return integer
+
+
+def check_number(
+    name: str,
+    value: Any,
+    minimum: float = -math.inf,
+    maximum: float = math.inf,
+) -> float:
+    """`value` as a finite float in [minimum, maximum]; ValueError otherwise."""
+    must = "be a finite number"
+    if minimum > -math.inf or maximum < math.inf:
+        must += f" in [{minimum:g}, {maximum:g}]"
+    if isinstance(value, bool | str):
+        raise argument_error(name, must, f"is {value!r}")
+    try:
+        number = float(value)
+    except (TypeError, ValueError):
+        raise argument_error(name, must, f"is {value!r}") from None
+    if not (math.isfinite(number) and minimum <= number <= maximum):
+        raise argument_error(name, must, f"is {number!r}")
+    return number
