@@ -151,13 +151,11 @@ def compose(channels: Iterable[Channel]) -> BlochMap:
 def _as_channels(place: str, channels: Any) -> tuple[Channel, ...]:
     must = "be a sequence of channels"
     if isinstance(channels, Channel):
-        raise argument_error(
-            place, must, f"is the single channel {channels!r}; write ({channels!r},)"
-        )
+        raise argument_error(place, must, f"is the single channel {channels!r}; write ({channels!r},)")
     if isinstance(channels, str) or not isinstance(channels, Iterable):
         raise argument_error(place, must, f"is {channels!r}")
-    channels = tuple(channels)
-    for channel in channels:
+    sequence: tuple[Channel, ...] = tuple(channels)
+    for channel in sequence:
         if not isinstance(channel, Channel):
             raise argument_error(place, must, f"holds {channel!r}")
-    return channels
+    return sequence

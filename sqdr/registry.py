@@ -17,9 +17,7 @@ GROUP = "sqdr.backends"
 _BUILT_IN = {
     "native": EntryPoint("native", "sqdr.backends.native:NativeCircuit", GROUP),
     "pennylane": EntryPoint("pennylane", "sqdr.backends.pennylane:PennyLaneCircuit", GROUP),
-    "torchquantum": EntryPoint(
-        "torchquantum", "sqdr.backends.torchquantum:TorchQuantumCircuit", GROUP
-    ),
+    "torchquantum": EntryPoint("torchquantum", "sqdr.backends.torchquantum:TorchQuantumCircuit", GROUP),
 }
 
 
@@ -107,7 +105,5 @@ def backends_with(capability: Capability) -> tuple[str, ...]:
 
 def _entry_points() -> dict[str, EntryPoint]:
     """Every registered backend by name."""
-    plugins: Iterable[EntryPoint] = sorted(
-        entry_points(group=GROUP), key=lambda plugin: plugin.name
-    )
+    plugins: Iterable[EntryPoint] = sorted(entry_points(group=GROUP), key=lambda plugin: plugin.name)
     return _BUILT_IN | {plugin.name: plugin for plugin in plugins if plugin.name not in _BUILT_IN}

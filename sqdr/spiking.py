@@ -1,6 +1,7 @@
 """The spiking front end: images -> firing rates."""
 
 import math
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -36,7 +37,7 @@ class SpikingEncoder(nn.Module):
         self.T = T
         channels = [in_channels, *(factor * in_channels * width for factor in (2, 4, 8))]
         layers: list[nn.Module] = []
-        for before, after in zip(channels, channels[1:], strict=False):
+        for before, after in pairwise(channels):
             layers += [
                 layer.Conv2d(before, after, kernel_size=3, padding=1, bias=False),
                 layer.BatchNorm2d(after, momentum=math.sqrt(0.1)),

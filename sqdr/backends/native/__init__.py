@@ -2,7 +2,6 @@
 
 from typing import Any, ClassVar, Literal
 
-import torch
 from torch import Tensor
 
 from sqdr.backends.native import bloch, dense

@@ -51,7 +51,7 @@ def pauli_vector(
     Returns:
         Tensor of shape (batch, n_wires)
     """
-    n_blocks, batch, n_wires, _ = quaternions.shape
+    _, batch, n_wires, _ = quaternions.shape
     transfer = _transfer_matrices(quaternions, channels)
     # Noise after a CZ layer acts on one wire at a time, so the next block's matrices take it in.
     later = transfer[1:] @ _channel_matrix(entangler_channels, quaternions)
