@@ -208,24 +208,31 @@ def entangled_pairs(entanglement: Entanglement, n_wires: int) -> Pairs:
             return linear
         case "circular":
             return linear + (((n_wires - 1, 0),) if n_wires > 2 else ())
+    return _checked_pairs(entanglement, n_wires)
+
+
+def _checked_pairs(pairs: Any, n_wires: int) -> Pairs:
     must = f'be "none", "linear", "circular" or distinct pairs of wires 0 to {n_wires - 1}'
-    if isinstance(entanglement, str) or not isinstance(entanglement, Sequence):
-        raise argument_error("entanglement", must, f"is {entanglement!r}")
-    pairs: list[tuple[int, int]] = []
-    seen: set[frozenset[int]] = set()
-    for pair in entanglement:
-        if (
-            not isinstance(pair, Sequence)
-            or len(pair) != 2
-            or not all(type(wire) is int and 0 <= wire < n_wires for wire in pair)
-            or pair[0] == pair[1]
-        ):
+    if isinstance(pairs, str) or not isinstance(pairs, Sequence):
+        raise argument_error("entanglement", must, f"is {pairs!r}")
+    checked: list[tuple[int, int]] = []
+    for pair in pairs:
+        if not _is_pair(pair, n_wires):
             raise argument_error("entanglement", must, f"holds {pair!r}")
-        if frozenset(pair) in seen:
-            raise argument_error("entanglement", must, f"holds {tuple(pair)!r} twice")
-        seen.add(frozenset(pair))
-        pairs.append((pair[0], pair[1]))
-    return tuple(pairs)
+        first, second = pair
+        if (first, second) in checked or (second, first) in checked:
+            raise argument_error("entanglement", must, f"holds {(first, second)} twice")
+        checked.append((first, second))
+    return tuple(checked)
+
+
+def _is_pair(pair: Any, n_wires: int) -> bool:
+    return (
+        isinstance(pair, Sequence)
+        and len(pair) == 2
+        and all(type(wire) is int and 0 <= wire < n_wires for wire in pair)
+        and pair[0] != pair[1]
+    )
 
 
 def _checked_range(init_mode: str, init_range: Sequence[float]) -> tuple[float, float]:

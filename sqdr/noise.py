@@ -140,6 +140,15 @@ class NoiseModel:
         return bool(self.after_rotation or self.after_entangler or self.readout_error)
 
 
+def channel(name: str, strength: float) -> Channel:
+    """The channel of this class name, for instance "BitFlip"."""
+    classes: dict[str, Any] = {kind.__name__: kind for kind in Channel.__subclasses__()}
+    if name not in classes:
+        raise argument_error("channel", f"be one of {', '.join(classes)}", f"is {name!r}")
+    named: Channel = classes[name](strength)
+    return named
+
+
 def compose(channels: Iterable[Channel]) -> BlochMap:
     """One map of Bloch vectors for `channels`, applied in their order."""
     composed = BlochMap()

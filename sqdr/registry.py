@@ -6,7 +6,7 @@ table and go through one loader. A name that is built in cannot be taken by anot
 
 import importlib.util
 from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points
+from importlib.metadata import EntryPoint, entry_points, packages_distributions
 from typing import Any
 
 from sqdr.circuit import Capability, Entanglement, ReuploadCircuit
@@ -107,3 +107,11 @@ def _entry_points() -> dict[str, EntryPoint]:
     """Every registered backend by name."""
     plugins: Iterable[EntryPoint] = sorted(entry_points(group=GROUP), key=lambda plugin: plugin.name)
     return _BUILT_IN | {plugin.name: plugin for plugin in plugins if plugin.name not in _BUILT_IN}
+
+
+def distribution(name: str) -> str:
+    """The distribution (as pip names it) that an installed backend runs on or comes from."""
+    entry_point = _entry_points()[name]
+    if entry_point.dist is not None:
+        return entry_point.dist.name
+    return "sqdr" if name == "native" else packages_distributions()[name][0]

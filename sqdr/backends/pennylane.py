@@ -75,7 +75,7 @@ class PennyLaneCircuit(ReuploadCircuit):
         if not self._broadcasts:
             values = [self._evaluate(sample, weights) for sample in angles]
             return torch.stack(values)
-        chunks = angles.split(self._samples_in_chunk(len(angles)))
+        chunks = torch.split(angles, self._samples_in_chunk(len(angles)))
         if len(chunks) > 1 and torch.is_grad_enabled():
             values = [checkpoint(self._evaluate, c, weights, use_reentrant=False) for c in chunks]
         else:
@@ -110,8 +110,9 @@ class PennyLaneCircuit(ReuploadCircuit):
             if block < self.n_blocks - 1:
                 for pair in self.pairs:
                     qml.CZ(wires=pair)
-                for wire in range(self.n_wires) if noise else ():
-                    _apply(noise.after_entangler, wire)
+                if noise:
+                    for wire in range(self.n_wires):
+                        _apply(noise.after_entangler, wire)
         if noise and noise.readout_error:
             for wire in range(self.n_wires):
                 qml.BitFlip(noise.readout_error, wires=wire)
@@ -132,7 +133,8 @@ class PennyLaneCircuit(ReuploadCircuit):
         if not self.noise:
             return batch
         n_gates = self.n_blocks * self.n_wires * (3 + len(self.noise.after_rotation))
-        return max(1, _CHUNK_BYTES // (16 * 4**self.n_wires * n_gates))
+        bytes_per_sample: int = 16 * 4**self.n_wires * n_gates
+        return max(1, _CHUNK_BYTES // bytes_per_sample)
 
     def __getstate__(self) -> dict[str, Any]:
         # A QNode holds a device and cannot be copied or pickled; the copy makes its own.

@@ -1,0 +1,197 @@
+"""Image data sets: scikit-learn's digits, which need no download, and four of torchvision's."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning
+import torch
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+from torch.nn.functional import interpolate
+from torch.utils.data import DataLoader, TensorDataset
+
+from sqdr.options import DataName, DataOptions
+from sqdr.spiking import SMALLEST_IMAGE
+from sqdr.validation import argument_error, check_integer, check_number
+
+_TORCHVISION = {
+    "mnist": "MNIST",
+    "fashion-mnist": "FashionMNIST",
+    "kmnist": "KMNIST",
+    "cifar10": "CIFAR10",
+}
+_DIGITS_TEST_SIZE = 360
+_DIGITS_SIZE = 16
+
+
+class Images(NamedTuple):
+    """images (Tensor of shape (n, channels, height, width)) in [0, 1]; labels (Tensor of shape (n,))"""
+
+    images: Tensor
+    labels: Tensor
+
+
+class ImageData(lightning.LightningDataModule):
+    """Training, validation and test images of a data set, in memory.
+
+    The validation images are a stratified part of the training images. Which ones does not depend on
+    the seed of the run; nor do digits' test images.
+
+    Args:
+        options (DataOptions): see there.
+
+    Attributes:
+        class_names (list of str): one for each class of the model.
+        in_channels (int): channels of an image.
+
+    Raises:
+        ValueError: if an option is out of its domain.
+        FileNotFoundError: if the data set is not there and may not be downloaded.
+        ImportError: if torchvision is missing, or is a build that does not go with torch.
+    """
+
+    def __init__(self, options: DataOptions) -> None:
+        super().__init__()
+        check_integer("batch_size", options.batch_size, 1)
+        if options.image_size is not None:
+            check_integer("image_size", options.image_size, SMALLEST_IMAGE)
+        check_number("validation_fraction", options.validation_fraction, 0.01, 0.9)
+        self.options = options
+        train, test, names = load_images(options.name, options.root, options.download)
+        classes = _checked_classes(options.classes, len(names))
+        self.class_names = [names[label] for label in classes]
+        train, test = (_keep_classes(split, classes) for split in (train, test))
+        self.in_channels = train.images.shape[1]
+        kept, held_out = train_test_split(
+            torch.arange(len(train.labels)).numpy(),
+            test_size=options.validation_fraction,
+            stratify=train.labels.numpy(),
+            random_state=0,
+        )
+        self.train = self._resized(Images(train.images[kept], train.labels[kept]))
+        self.validation = self._resized(Images(train.images[held_out], train.labels[held_out]))
+        self.test = self._resized(test)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        # A last batch of a single image would leave batch normalisation without a variance.
+        drop_last = len(self.train.labels) % self.options.batch_size == 1
+        return DataLoader(
+            TensorDataset(*self.train), self.options.batch_size, shuffle=True, drop_last=drop_last
+        )
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(TensorDataset(*self.validation), 4 * self.options.batch_size)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(TensorDataset(*self.test), 4 * self.options.batch_size)
+
+    def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], _: int) -> tuple[Tensor, Tensor]:
+        images, labels = batch
+        if self.trainer is not None and self.trainer.training:
+            images = augment(images, self.options.augmentation)
+        return images, labels
+
+    def _resized(self, split: Images) -> Images:
+        size = self.options.image_size or (_DIGITS_SIZE if self.options.name == "digits" else None)
+        if size is None or split.images.shape[2:] == (size, size):
+            return split
+        resized = interpolate(
+            split.images, size=(size, size), mode="bilinear", align_corners=False, antialias=True
+        )
+        return Images(resized.clamp(0, 1), split.labels)
+
+
+def load_images(name: DataName, root: Path, download: bool) -> tuple[Images, Images, list[str]]:
+    """Training images, test images and class names of a data set.
+
+    Args:
+        name (str): as in `DataOptions`.
+        root (Path): folder of torchvision's data sets.
+        download (bool): whether a missing one may be downloaded.
+    """
+    if name == "digits":
+        images, labels = load_digits(return_X_y=True)
+        images = torch.as_tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16
+        split = train_test_split(
+            images.numpy(), labels, test_size=_DIGITS_TEST_SIZE, stratify=labels, random_state=0
+        )
+        train_images, test_images, train_labels, test_labels = map(torch.as_tensor, split)
+        names = [str(digit) for digit in range(10)]
+        return Images(train_images, train_labels), Images(test_images, test_labels), names
+    if name not in _TORCHVISION:
+        choices = ", ".join(["digits", *_TORCHVISION])
+        raise argument_error("name", f"be one of {choices}", f"is {name!r}")
+    loader = getattr(_torchvision_datasets(), _TORCHVISION[name])
+    try:
+        train, test = (loader(root, train=part, download=download) for part in (True, False))
+    except RuntimeError as error:
+        if download or "not found" not in str(error):
+            raise
+        raise FileNotFoundError(
+            f"Data set {name} is not in {root}: allow its download with --data.download true, "
+            "or name its folder with --data.root."
+        ) from error
+    return _as_images(train), _as_images(test), [str(name) for name in train.classes]
+
+
+def augment(images: Tensor, augmentation: str) -> Tensor:
+    """Randomly changed images, each in its own way, from torch's default random generator.
+
+    Args:
+        images (Tensor of shape (batch, channels, height, width)): in [0, 1].
+        augmentation (str): as in `DataOptions`.
+    """
+    if augmentation == "none":
+        return images
+    from torchvision.transforms import v2
+
+    transform = (
+        v2.RandomHorizontalFlip()
+        if augmentation == "flip"
+        else v2.RandomAffine(
+            10, translate=(0.1, 0.1), scale=(0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR
+        )
+    )
+    return torch.stack([transform(image) for image in images])
+
+
+def _torchvision_datasets() -> Any:
+    try:
+        from torchvision import datasets
+    except RuntimeError as error:  # "operator torchvision::nms does not exist"
+        raise ImportError(
+            "torchvision does not go with this build of torch: install both from one source, "
+            "for instance with pip install --force-reinstall torch torchvision"
+        ) from error
+    return datasets
+
+
+def _as_images(dataset: Any) -> Images:
+    """torchvision keeps grey images as (n, h, w) tensors and colour ones as (n, h, w, 3) arrays."""
+    images = torch.as_tensor(dataset.data)
+    images = images.unsqueeze(1) if images.dim() == 3 else images.permute(0, 3, 1, 2)
+    return Images(images.float() / 255, torch.as_tensor(dataset.targets))
+
+
+def _checked_classes(classes: Sequence[int], n_classes: int) -> list[int]:
+    if not classes:
+        return list(range(n_classes))
+    must = f"be at least two distinct labels from 0 to {n_classes - 1}"
+    if len(classes) < 2 or len(set(classes)) < len(classes):
+        raise argument_error("classes", must, f"is {list(classes)}")
+    for label in classes:
+        if not 0 <= label < n_classes:
+            raise argument_error("classes", must, f"holds {label}")
+    return list(classes)
+
+
+def _keep_classes(split: Images, classes: list[int]) -> Images:
+    """Only the images of `classes`, relabelled 0, 1, ... in that order."""
+    places = torch.full((int(split.labels.max()) + 1,), -1)
+    places[classes] = torch.arange(len(classes))
+    labels = places[split.labels]
+    return Images(split.images[labels >= 0], labels[labels >= 0])

@@ -1,0 +1,247 @@
+"""Training runs: a configuration in, a folder with everything about the run out."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import datetime
+from pathlib import Path
+from typing import Any, cast
+
+import lightning
+import torch
+import yaml
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from torch import Tensor, nn
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+
+from sqdr import plots
+from sqdr.data import ImageData
+from sqdr.model import SQDR_CNN
+from sqdr.noise import NoiseModel, channel
+from sqdr.options import ModelOptions, NoiseOptions, RunOptions
+from sqdr.validation import argument_error, check_integer, check_number
+
+
+class Classifier(lightning.LightningModule):
+    """Cross-entropy training of a classifier with AdamW and a one-cycle learning rate."""
+
+    def __init__(self, model: nn.Module, num_class: int, options: RunOptions) -> None:
+        super().__init__()
+        self.model = model
+        self.options = options
+        self.loss = nn.CrossEntropyLoss(label_smoothing=options.label_smoothing)
+        self.accuracies = nn.ModuleDict(
+            {f"of_{stage}": MulticlassAccuracy(num_class, average="micro") for stage in _STAGES}
+        )
+        self.confusion = MulticlassConfusionMatrix(num_class)
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(images)
+        return logits
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        return self._evaluate("training", batch)[0]
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        self._evaluate("validation", batch)
+
+    def test_step(self, batch: tuple[Tensor, Tensor]) -> None:
+        logits = self._evaluate("test", batch)[1]
+        self.confusion.update(logits, batch[1])
+
+    def configure_optimizers(self) -> Any:
+        options = self.options
+        optimizer = torch.optim.AdamW(
+            self.parameters(), options.learning_rate, weight_decay=options.weight_decay
+        )
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer,
+            max_lr=options.learning_rate,
+            total_steps=int(self.trainer.estimated_stepping_batches),
+        )
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def _evaluate(self, stage: str, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        images, labels = batch
+        logits = self(images)
+        loss: Tensor = self.loss(logits, labels)
+        accuracy = cast(Metric, self.accuracies[f"of_{stage}"])
+        accuracy(logits, labels)
+        values: dict[str, Tensor | Metric] = {f"{stage}_loss": loss, f"{stage}_accuracy": accuracy}
+        self.log_dict(
+            values, on_step=False, on_epoch=True, prog_bar=stage != "test", batch_size=len(labels)
+        )
+        return loss, logits
+
+
+_STAGES = ("training", "validation", "test")
+_COLUMNS = ["epoch", *(f"{s}_{m}" for s in _STAGES[:2] for m in ("loss", "accuracy"))]
+
+
+class MetricsFile(Callback):
+    """Writes one row of metrics an epoch to metrics.csv.
+
+    Attributes:
+        rows (list of dict): one for each finished epoch; also part of every checkpoint.
+    """
+
+    def __init__(self, file: Path) -> None:
+        self.file = file
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _: Any) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.rows.append({"epoch": trainer.current_epoch, **metrics})
+        unfinished = self.file.with_suffix(".unfinished")
+        with unfinished.open("w", newline="") as stream:
+            writer = csv.DictWriter(stream, _COLUMNS)
+            writer.writeheader()
+            writer.writerows(self.rows)
+        os.replace(unfinished, self.file)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = state_dict["rows"]
+
+
+class Run:
+    """A training run, checked and ready: data loaded, model built, folder made.
+
+    Args:
+        options (RunOptions): see there.
+
+    Attributes:
+        folder (Path): where everything about the run is written.
+        model (SQDR_CNN): the classifier.
+
+    Raises:
+        ValueError: if an option is out of its domain, or the folder is not empty.
+        FileNotFoundError: if the data set is not there and may not be downloaded.
+        ImportError: if a package that the run needs is missing.
+    """
+
+    def __init__(self, options: RunOptions) -> None:
+        check_integer("epochs", options.epochs, 1)
+        check_integer("seed", options.seed, 0)
+        check_number("learning_rate", options.learning_rate, 0)
+        check_number("weight_decay", options.weight_decay, 0)
+        check_number("label_smoothing", options.label_smoothing, 0, 1)
+        folder = options.run or _new_folder(options)
+        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+            raise argument_error("run", "be a new or empty folder", f"{folder} is not")
+        self.options = options
+        self.folder = folder
+        self.data = ImageData(options.data)
+        with _quiet():
+            lightning.seed_everything(options.seed, verbose=False)
+        self.model = build_model(options.model, self.data.in_channels, len(self.data.class_names))
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / "config.yaml").write_text(_as_yaml(options))
+
+    def train(self) -> float:
+        """Train, test the best epoch's weights, and write the run folder.
+
+        Returns:
+            float: accuracy on the test images, in [0, 1].
+        """
+        classifier = Classifier(self.model, len(self.data.class_names), self.options)
+        metrics = MetricsFile(self.folder / "metrics.csv")
+        best = ModelCheckpoint(
+            self.folder / "checkpoints",
+            filename="best",
+            monitor="validation_loss",
+            save_last=True,
+            save_on_train_epoch_end=True,  # after the epoch's row of metrics
+            enable_version_counter=False,
+        )
+        on_terminal = sys.stderr.isatty() or sys.stdout.isatty()
+        with _quiet():
+            trainer = lightning.Trainer(
+                max_epochs=self.options.epochs,
+                callbacks=[metrics, best, *([RichProgressBar()] if on_terminal else [])],
+                logger=False,
+                enable_progress_bar=on_terminal,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                default_root_dir=self.folder,
+            )
+            trainer.fit(classifier, self.data)
+            trainer.test(classifier, self.data, ckpt_path="best", verbose=False)
+        accuracy = float(trainer.callback_metrics["test_accuracy"])
+        plots.curves(metrics.rows).savefig(self.folder / "curves.png")
+        confusion = classifier.confusion.compute()
+        figure = plots.confusion_matrix(confusion.tolist(), self.data.class_names)
+        figure.savefig(self.folder / "confusion.png")
+        return accuracy
+
+
+def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR_CNN:
+    """A freshly initialised classifier."""
+    if options.head == "none" and num_class != options.n_wires:
+        raise argument_error(
+            "head", f'not be "none" for {num_class} classes', f"there are {options.n_wires} wires"
+        )
+    return SQDR_CNN(
+        options.T,
+        in_channels,
+        num_class,
+        options.n_wires,
+        options.qdr_block,
+        options.init_mode,
+        backend=options.backend,
+        noise=build_noise(options.noise),
+        entanglement=options.entanglement,
+        width=options.width,
+        angle_scale=options.angle_scale,
+        head=options.head,
+    )
+
+
+def build_noise(options: NoiseOptions) -> NoiseModel:
+    """The noise model that the options describe."""
+    after_rotation, after_entangler = (
+        [channel(name, strength) for name, strength in strengths.items()]
+        for strengths in (options.after_rotation, options.after_entangler)
+    )
+    return NoiseModel(after_rotation, after_entangler, options.readout_error)
+
+
+def _new_folder(options: RunOptions) -> Path:
+    now = datetime.now().strftime("%Y%m%d-%H%M%S")
+    return Path("runs") / f"{options.data.name}-{options.model.backend}-{now}"
+
+
+def _as_yaml(options: RunOptions) -> str:
+    """The options as a file for `--config`; the folder is left out, so that it can be used again."""
+    plain = asdict(options) | {"run": None}
+    plain["data"] |= {"root": str(options.data.root), "classes": list(options.data.classes)}
+    return str(yaml.safe_dump(plain, sort_keys=False))
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Lightning without its notes on hardware and its advice on workers."""
+    loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", ".*does not have many workers")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)

@@ -1,0 +1,130 @@
+"""An independent simulator: density matrices in NumPy, one Kraus operator after the other.
+
+It shares no code with sqdr, is written for clarity alone, and states the ansatz and the channels a
+second time. Gradients come from the parameter-shift rule, which is exact for these gates, with noise
+too.
+"""
+
+from functools import reduce
+
+import numpy as np
+
+I = np.eye(2, dtype=complex)  # noqa: E741
+X = np.array([[0, 1], [1, 0]], dtype=complex)
+Y = np.array([[0, -1j], [1j, 0]], dtype=complex)
+Z = np.array([[1, 0], [0, -1]], dtype=complex)
+
+
+def kraus_operators(name, strength):
+    """Kraus operators of a channel, as PennyLane's documentation states them."""
+    p = gamma = strength
+    match name:
+        case "BitFlip":
+            return [np.sqrt(1 - p) * I, np.sqrt(p) * X]
+        case "PhaseFlip":
+            return [np.sqrt(1 - p) * I, np.sqrt(p) * Z]
+        case "Depolarizing":
+            return [np.sqrt(1 - p) * I, *(np.sqrt(p / 3) * pauli for pauli in (X, Y, Z))]
+        case "AmplitudeDamping":
+            return [np.diag([1, np.sqrt(1 - gamma)]), np.sqrt(gamma) * np.array([[0, 1], [0, 0]])]
+        case "PhaseDamping":
+            return [np.diag([1, np.sqrt(1 - gamma)]), np.diag([0, np.sqrt(gamma)])]
+    raise ValueError(name)
+
+
+def rot(phi, theta, omega):
+    """RZ(omega) RY(theta) RZ(phi)."""
+    rz = [np.diag([np.exp(-0.5j * angle), np.exp(0.5j * angle)]) for angle in (phi, omega)]
+    cos, sin = np.cos(theta / 2), np.sin(theta / 2)
+    return rz[1] @ np.array([[cos, -sin], [sin, cos]]) @ rz[0]
+
+
+def on_wire(operator, wire, n_wires):
+    return reduce(np.kron, [operator if i == wire else I for i in range(n_wires)])
+
+
+def cz(first, second, n_wires):
+    index = np.arange(2**n_wires)
+    both = (index >> (n_wires - 1 - first)) & (index >> (n_wires - 1 - second)) & 1
+    return np.diag(1.0 - 2.0 * both)
+
+
+def expectation_values(
+    angles, weights, pairs, after_rotation=(), after_entangler=(), readout_error=0.0
+):
+    """<Z> of every wire for one sample.
+
+    Args:
+        angles (array of shape (n_blocks, n_wires, 3)): of the data, given for each block.
+        weights (array of shape (n_blocks, n_wires, 3))
+        pairs (sequence of pairs): wires of the CZ gates of a layer.
+        after_rotation, after_entangler (sequences of (name, strength)): channels.
+        readout_error (float)
+    """
+    n_blocks, n_wires, _ = weights.shape
+    rho = np.zeros((2**n_wires, 2**n_wires), dtype=complex)
+    rho[0, 0] = 1
+
+    def channels(rho, named):
+        for wire in range(n_wires):
+            for name, strength in named:
+                kraus = [on_wire(k, wire, n_wires) for k in kraus_operators(name, strength)]
+                rho = sum(k @ rho @ k.conj().T for k in kraus)
+        return rho
+
+    for block in range(n_blocks):
+        for wire in range(n_wires):
+            unitary = on_wire(rot(*weights[block, wire]) @ rot(*angles[block, wire]), wire, n_wires)
+            rho = unitary @ rho @ unitary.conj().T
+        rho = channels(rho, after_rotation)
+        if block < n_blocks - 1:
+            for first, second in pairs:
+                gate = cz(first, second, n_wires)
+                rho = gate @ rho @ gate
+            rho = channels(rho, after_entangler)
+    values = [np.trace(on_wire(Z, wire, n_wires) @ rho).real for wire in range(n_wires)]
+    return (1 - 2 * readout_error) * np.array(values)
+
+
+def batch_expectation_values(angles, weights, pairs, **noise):
+    """<Z> (batch, n_wires) for angles (batch, 3 * n_wires)."""
+    n_wires = weights.shape[1]
+    return np.stack(
+        [
+            expectation_values(
+                np.broadcast_to(sample.reshape(n_wires, 3), weights.shape), weights, pairs, **noise
+            )
+            for sample in angles
+        ]
+    )
+
+
+def gradients(angles, weights, pairs, cotangent, **noise):
+    """Gradients of sum(cotangent * <Z>) for one sample, by the parameter-shift rule.
+
+    Args:
+        angles (array of shape (3 * n_wires,))
+        weights (array of shape (n_blocks, n_wires, 3))
+        cotangent (array of shape (n_wires,))
+
+    Returns:
+        arrays of the shapes of angles and weights
+    """
+    uploads = np.broadcast_to(angles.reshape(-1, 3), weights.shape).copy()
+
+    def shifted(parameter, index, shift):
+        original = parameter[index]
+        parameter[index] = original + shift
+        value = cotangent @ expectation_values(uploads, trained, pairs, **noise)
+        parameter[index] = original
+        return value
+
+    def shift_rule(parameter):
+        gradient = np.empty_like(parameter)
+        for index in np.ndindex(parameter.shape):
+            up, down = (shifted(parameter, index, s) for s in (np.pi / 2, -np.pi / 2))
+            gradient[index] = (up - down) / 2
+        return gradient
+
+    trained = weights.copy()
+    return shift_rule(uploads).sum(0).reshape(-1), shift_rule(trained)
