@@ -4,7 +4,6 @@ The built-in backends and those of other distributions (entry-point group `sqdr.
 table and go through one loader. A name that is built in cannot be taken by another distribution.
 """
 
-import importlib.util
 from collections.abc import Iterable
 from importlib.metadata import EntryPoint, entry_points, packages_distributions
 from typing import Any
@@ -50,8 +49,8 @@ def load_backend(name: str) -> type[ReuploadCircuit]:
     try:
         backend = table[name].load()
     except ModuleNotFoundError as error:
-        # A package that is there but fails to import something else is broken, not missing.
-        if name in _BUILT_IN and error.name == name and importlib.util.find_spec(name) is None:
+        # The backend's package itself is missing; one that lacks something else is broken.
+        if name in _BUILT_IN and error.name == name:
             raise MissingPackageError(f"Backend `{name}`", extra=name, package=name) from error
         raise
     if not (isinstance(backend, type) and issubclass(backend, ReuploadCircuit)):

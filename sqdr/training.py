@@ -241,6 +241,7 @@ def _quiet() -> Iterator[None]:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*does not have many workers")
+            warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)  # Lightning 2.6, torch 2.15
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

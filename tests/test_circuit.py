@@ -1,0 +1,250 @@
+"""The circuit's face: shapes, dtypes, weights, checks, copies."""
+
+import copy
+import math
+import pickle
+
+import pytest
+import torch
+from cases import BACKENDS
+
+import sqdr
+from sqdr.circuit import entangled_pairs
+
+
+def circuit_of(backend="native", n_wires=3, n_blocks=2, **options):
+    return sqdr.create_circuit(backend, n_wires, n_blocks, **options)
+
+
+@pytest.mark.parametrize(
+    ("entanglement", "n_wires", "pairs"),
+    [
+        ("none", 3, ()),
+        ("linear", 1, ()),
+        ("linear", 4, ((0, 1), (1, 2), (2, 3))),
+        ("circular", 1, ()),
+        ("circular", 2, ((0, 1),)),
+        ("circular", 3, ((0, 1), (1, 2), (2, 0))),
+        ([(2, 0), [1, 2]], 3, ((2, 0), (1, 2))),
+        ([], 3, ()),
+    ],
+)
+def test_entangled_pairs(entanglement, n_wires, pairs):
+    assert entangled_pairs(entanglement, n_wires) == pairs
+
+
+@pytest.mark.parametrize(
+    ("entanglement", "complaint"),
+    [
+        ("ring", "but is 'ring'"),
+        (3, "but is 3"),
+        ([(0, 3)], r"but holds \(0, 3\)"),
+        ([(0, -1)], r"but holds \(0, -1\)"),
+        ([(1, 1)], r"but holds \(1, 1\)"),
+        ([(0, 1, 2)], r"but holds \(0, 1, 2\)"),
+        ([(0, 1.0)], r"but holds \(0, 1.0\)"),
+        ([0, 1], "but holds 0"),
+        ([(0, 1), (1, 0)], r"but holds \(1, 0\) twice"),
+    ],
+    ids=str,
+)
+def test_bad_entanglement(entanglement, complaint):
+    with pytest.raises(ValueError, match=f"^Argument `entanglement` must be .* {complaint}"):
+        circuit_of(entanglement=entanglement)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"n_wires": 0}, "Argument `n_wires` must be an integer of at least 1, but is 0."),
+        ({"n_wires": 2.0}, "Argument `n_wires` must be an integer of at least 1, but is 2.0."),
+        ({"n_blocks": True}, "Argument `n_blocks` must be an integer of at least 1, but is True."),
+        ({"noise": 0.1}, "Argument `noise` must be a NoiseModel or None, but is 0.1."),
+        (
+            {"init_mode": "zeros"},
+            'Argument `init_mode` must be "normal" or "uniform", but is \'zeros\'.',
+        ),
+        (
+            {"init_range": (1, 1)},
+            "Argument `init_range` must be a pair (low, high) of angles with low < high, "
+            "but is (1, 1).",
+        ),
+        (
+            {"init_range": 3},
+            "Argument `init_range` must be a pair (low, high) of angles with low < high, but is 3.",
+        ),
+        ({"init_range": (0, math.nan)}, "Argument `init_range` must be a finite number, but is nan."),
+        (
+            {"dtype": torch.float16},
+            "Argument `dtype` must be torch.float32 or torch.float64, but is torch.float16.",
+        ),
+        (
+            {"shots": 10},
+            "Argument `shots` must be None for a NativeCircuit, but is 10; "
+            "backends that can: pennylane.",
+        ),
+        (
+            {"backend": "torchquantum", "dtype": torch.float64},
+            "Argument `dtype` must be torch.float32 for a TorchQuantumCircuit, but is torch.float64; "
+            "backends that can: native, pennylane.",
+        ),
+    ],
+    ids=lambda value: str(value) if isinstance(value, dict) else "",
+)
+def test_refused_at_construction(options, message):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011  the whole message is compared
+        circuit_of(**options)
+    assert str(refused.value) == message
+
+
+def test_noise_is_refused_with_the_backends_that_can():
+    noise = sqdr.NoiseModel((sqdr.BitFlip(0.1),))
+    with pytest.raises(ValueError, match=r"`noise` must be None .* can: native, pennylane"):
+        circuit_of("torchquantum", noise=noise)
+
+
+def test_empty_noise_is_no_noise():
+    assert circuit_of("torchquantum", noise=sqdr.NoiseModel()).noise is None
+
+
+@pytest.mark.parametrize(
+    ("angles", "message"),
+    [
+        (torch.zeros(4, 9), "Argument `angles` must have 27 features for 9 wires, but has 9."),
+        (torch.tensor(0.0), "Argument `angles` must have 27 features for 9 wires, but is a scalar."),
+        (
+            torch.zeros(27, dtype=torch.int64),
+            "Argument `angles` must be a floating-point tensor, but is torch.int64.",
+        ),
+        ([0.0] * 27, "Argument `angles` must be a floating-point tensor, but is list."),
+    ],
+    ids=["features", "scalar", "integers", "list"],
+)
+def test_bad_angles(angles, message):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011  the whole message is compared
+        circuit_of(n_wires=9)(angles)
+    assert str(refused.value) == message
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
+def test_dtype_of_the_angles_is_kept(backend, dtype):
+    angles = torch.linspace(-1, 1, 9)
+    circuit = circuit_of(backend)
+    values = circuit(angles.to(dtype))
+    assert values.dtype == dtype
+    expected = circuit(angles.to(dtype).float())
+    torch.testing.assert_close(values.float(), expected, rtol=0, atol=1e-2)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_autocast_does_not_lower_the_precision(backend):
+    circuit, angles = circuit_of(backend), torch.linspace(-1, 1, 18).reshape(2, 9)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        values = circuit(angles)
+    torch.testing.assert_close(values, circuit(angles), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("shape", [(0,), (2, 0), (0, 3)], ids=str)
+def test_empty_batch(backend, shape):
+    assert circuit_of(backend)(torch.zeros(*shape, 9)).shape == (*shape, 3)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_weights_gradient_of_a_batch_is_the_sum_over_its_rows(backend):
+    circuit, angles = circuit_of(backend), torch.linspace(-2, 2, 27).reshape(3, 9)
+    (of_batch,) = torch.autograd.grad(circuit(angles).sum(), circuit.weights)
+    of_rows = [torch.autograd.grad(circuit(row).sum(), circuit.weights)[0] for row in angles]
+    torch.testing.assert_close(of_batch, sum(of_rows), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_one_seed_gives_the_same_weights_on_every_backend(backend):
+    torch.manual_seed(5)
+    expected = circuit_of().weights
+    torch.manual_seed(5)
+    assert torch.equal(circuit_of(backend).weights, expected)
+
+
+def test_normal_weights_are_truncated_to_their_range():
+    torch.manual_seed(0)
+    weights = circuit_of(n_wires=1000, n_blocks=4, init_range=(0, 1.5)).weights
+    assert 0 <= weights.min() < 0.01
+    assert 1.49 < weights.max() <= 1.5
+    mean = (1 - math.exp(-1.125)) / (math.sqrt(math.pi / 2) * math.erf(1.5 / math.sqrt(2)))
+    assert weights.mean().item() == pytest.approx(mean, abs=0.02)
+
+
+def test_uniform_weights_fill_their_range():
+    torch.manual_seed(0)
+    weights = circuit_of(n_wires=1000, n_blocks=4, init_mode="uniform", init_range=(-1, 3)).weights
+    assert -1 <= weights.min() < -0.99
+    assert 2.99 < weights.max() <= 3
+    assert weights.mean().item() == pytest.approx(1, abs=0.05)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, lambda circuit: pickle.loads(pickle.dumps(circuit))],
+    ids=["deepcopy", "pickle"],
+)
+def test_copies_are_equal_and_independent(backend, duplicate):
+    circuit, angles = circuit_of(backend), torch.linspace(-1, 1, 9)
+    expected = circuit(angles)
+    copied = duplicate(circuit)
+    with torch.no_grad():
+        circuit.weights.zero_()
+    torch.testing.assert_close(copied(angles), expected)
+
+
+def test_to_backend_keeps_everything_but_the_simulator():
+    noise = sqdr.NoiseModel((sqdr.BitFlip(0.1),), readout_error=0.1)
+    circuit = circuit_of(n_blocks=3, entanglement=[(2, 0)], noise=noise, dtype=torch.float64).eval()
+    circuit.weights.requires_grad_(False)
+    moved = circuit.to_backend("pennylane")
+    assert moved.pairs == circuit.pairs
+    assert moved.noise == noise
+    assert moved.weights.dtype == torch.float64
+    assert not moved.weights.requires_grad
+    assert not moved.training
+    assert torch.equal(moved.weights, circuit.weights)
+    assert moved.weights.data_ptr() != circuit.weights.data_ptr()
+
+
+def test_to_backend_leaves_the_random_generator_alone():
+    circuit = circuit_of()
+    state = torch.get_rng_state()
+    circuit.to_backend("torchquantum")
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+def test_to_backend_rounds_where_the_target_knows_no_float64():
+    moved = circuit_of(dtype=torch.float64).to_backend("torchquantum")
+    assert moved.weights.dtype == torch.float32
+
+
+def test_repr_says_what_the_circuit_is():
+    noise = sqdr.NoiseModel(readout_error=0.1)
+    text = repr(circuit_of("pennylane", noise=noise, shots=7))
+    assert text.startswith("PennyLaneCircuit(n_wires=3, n_blocks=2, entanglement='linear', noise=")
+    assert text.endswith("shots=7)")
+
+
+def test_non_finite_angles_give_nan_and_no_other_row_suffers():
+    circuit, angles = circuit_of(), torch.zeros(2, 9)
+    angles[0, 4] = torch.inf
+    values = circuit(angles)
+    assert values[0].isnan().any()
+    assert torch.equal(values[1], circuit(angles[1]))
+
+
+@pytest.mark.parametrize("scale", [1e-12, 1e6])
+def test_extreme_angles_stay_in_range(scale):
+    torch.manual_seed(0)
+    angles = (scale * torch.randn(8, 9)).requires_grad_()
+    values = circuit_of(n_blocks=3)(angles)
+    values.sum().backward()
+    assert values.abs().max() <= 1 + 1e-6
+    assert angles.grad.isfinite().all()

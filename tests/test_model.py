@@ -1,0 +1,217 @@
+"""SQDR-CNN: the published interface, its checks, and that nothing stays behind between calls."""
+
+import copy
+import math
+import pickle
+
+import pytest
+import torch
+from cases import BACKENDS
+from torch import nn
+
+import sqdr
+
+
+def model_of(**options):
+    torch.manual_seed(0)
+    return sqdr.SQDR_CNN(4, 1, 10, n_wires=3, **options).eval()
+
+
+def images_of(batch=4, channels=1, size=16):
+    return torch.rand(batch, channels, size, size, generator=torch.Generator().manual_seed(1))
+
+
+def test_published_example_runs_unchanged():
+    """The quickstart of the published README, its missing comma mended."""
+    from sqdr_cnn import SQDR_CNN
+
+    T = 10
+    IN_CHANNELS = 1
+    NUM_CLASS = 10  # Change if needed
+    N_QUBITS = 9
+    NUM_BLOCK = 2
+    DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+    model = SQDR_CNN(T, IN_CHANNELS, NUM_CLASS, n_wires=N_QUBITS, qdr_block=NUM_BLOCK).to(DEVICE)
+
+    output = model(torch.rand(T, IN_CHANNELS, 32, 32, device=DEVICE))
+    assert output.shape == (10, 10)
+
+
+def test_published_signature_by_position():
+    model = sqdr.SQDR_CNN(10, 3, 5, 4, 3, "uniform", [0, 1], False)
+    assert model.circuit.weights.shape == (3, 4, 3)
+    assert 0 <= model.circuit.weights.min() <= model.circuit.weights.max() <= 1
+    assert model(images_of(2, 3)).shape == (2, 4)
+
+
+@pytest.mark.parametrize(
+    ("in_channels", "width", "parameters"), [(1, 1, 803), (3, 1, 4315), (1, 4, 6989)]
+)
+def test_number_of_parameters(in_channels, width, parameters):
+    model = sqdr.SQDR_CNN(10, in_channels, 10, width=width)
+    assert sum(parameter.numel() for parameter in model.parameters()) == parameters
+
+
+def test_published_head_never_gives_negative_logits():
+    logits = model_of()(images_of())
+    assert logits.min() == 0
+    assert logits.max() > 0
+
+
+def test_linear_head_is_a_linear_map_of_the_expectation_values():
+    model, images = model_of(head="linear"), images_of()
+    values = model_of(head="none")(images)
+    assert isinstance(model.head, nn.Linear)
+    torch.testing.assert_close(model(images), values @ model.head.weight.T + model.head.bias)
+
+
+def test_no_head_gives_the_expectation_values():
+    model, images = model_of(use_mlp=False), images_of()
+    assert torch.equal(model(images), model.circuit(model.spiking(images)))
+
+
+def test_angles_are_scaled_firing_rates():
+    model, images = model_of(head="none", angle_scale=math.pi), images_of()
+    assert torch.equal(model(images), model.circuit(math.pi * model.spiking(images)))
+
+
+@pytest.mark.parametrize("source", BACKENDS)
+@pytest.mark.parametrize("target", BACKENDS)
+def test_to_backend_gives_an_independent_model_with_the_same_output(source, target):
+    model, images = model_of(backend=source, entanglement="circular"), images_of()
+    expected = model(images).detach()
+    moved = model.to_backend(target)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.zero_()
+    torch.testing.assert_close(moved(images), expected, rtol=0, atol=1e-5)
+    assert moved.state_dict().keys() == model.state_dict().keys()
+    assert not moved.training
+
+
+def test_noise_reaches_the_circuit():
+    noise = sqdr.NoiseModel((sqdr.Depolarizing(0.75),))
+    values = model_of(head="none", noise=noise)(images_of())
+    torch.testing.assert_close(values, torch.zeros(4, 3), rtol=0, atol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_the_same_input_gives_the_same_output(training):
+    model, images = model_of().train(training), images_of()
+    first = model(images)
+    model(images_of(7, size=20))
+    assert torch.equal(model(images), first)
+
+
+def test_rows_do_not_depend_on_each_other_in_eval_mode():
+    model, images = model_of(), images_of()
+    torch.testing.assert_close(model(images)[2:3], model(images[2:3]), rtol=0, atol=1e-6)
+
+
+def test_empty_batch_in_eval_mode():
+    assert model_of()(images_of(0)).shape == (0, 10)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_every_parameter_gets_a_gradient(backend):
+    model = model_of(backend=backend, head="linear").train()
+    model(images_of()).square().sum().backward()
+    assert all(parameter.grad.abs().sum() > 0 for parameter in model.parameters())
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))],
+    ids=["deepcopy", "pickle"],
+)
+def test_copies_after_a_training_step(backend, duplicate):
+    model, images = model_of(backend=backend).train(), images_of()
+    model(images).sum().backward()
+    assert torch.equal(duplicate(model.eval())(images), model(images))
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (
+            torch.zeros(1, 16, 16),
+            "have shape (batch, 1, height, width) with height and width of at least 8, "
+            "but has shape (1, 16, 16)",
+        ),
+        (
+            torch.zeros(2, 3, 16, 16),
+            "have shape (batch, 1, height, width) with height and width of at least 8, "
+            "but has shape (2, 3, 16, 16)",
+        ),
+        (
+            torch.zeros(2, 1, 16, 7),
+            "have shape (batch, 1, height, width) with height and width of at least 8, "
+            "but has shape (2, 1, 16, 7)",
+        ),
+        (torch.full((1, 1, 8, 8), 1.5), "lie in [0, 1], but spans [1.5, 1.5]"),
+        (torch.full((1, 1, 8, 8), -0.5), "lie in [0, 1], but spans [-0.5, -0.5]"),
+        (torch.full((1, 1, 8, 8), math.nan), "lie in [0, 1], but holds NaN"),
+        (torch.full((1, 1, 8, 8), math.inf), "lie in [0, 1], but spans [inf, inf]"),
+        (
+            torch.zeros(1, 1, 8, 8, dtype=torch.uint8),
+            "be a floating-point tensor in [0, 1], but is torch.uint8",
+        ),
+        ([[0.0]], "be a floating-point tensor in [0, 1], but is list"),
+    ],
+    ids=["rank", "channels", "size", "high", "low", "nan", "inf", "integers", "list"],
+)
+@pytest.mark.parametrize("training", [True, False])
+def test_bad_images(images, message, training):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011  the whole message is compared
+        model_of().train(training)(images)
+    assert str(refused.value) == f"Argument `images` must {message}."
+
+
+def test_bad_images_leave_the_running_statistics_alone():
+    model = model_of().train()
+    before = copy.deepcopy(model.state_dict())
+    images = images_of()
+    images[3] = math.nan
+    with pytest.raises(ValueError, match="NaN"):
+        model(images)
+    torch.testing.assert_close(model.state_dict(), before, rtol=0, atol=0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"T": 0}, "Argument `T` must be an integer of at least 1, but is 0."),
+        ({"in_channels": 0}, "Argument `in_channels` must be an integer of at least 1, but is 0."),
+        ({"num_class": -1}, "Argument `num_class` must be an integer of at least 1, but is -1."),
+        ({"width": 0.5}, "Argument `width` must be an integer of at least 1, but is 0.5."),
+        ({"angle_scale": math.inf}, "Argument `angle_scale` must be a finite number, but is inf."),
+        (
+            {"head": "relu"},
+            'Argument `head` must be "linear-relu", "linear" or "none", but is \'relu\'.',
+        ),
+        ({"n_wires": 0}, "Argument `n_wires` must be an integer of at least 1, but is 0."),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_refused_at_construction(arguments, message):
+    with pytest.raises(ValueError) as refused:  # noqa: PT011  the whole message is compared
+        sqdr.SQDR_CNN(**{"T": 2, "in_channels": 1, "num_class": 10} | arguments)
+    assert str(refused.value) == message
+
+
+def test_double_precision_and_one_image():
+    model = model_of().double()
+    assert model(images_of(1).double()).dtype == torch.float64
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
+def test_a_cuda_training_step_does_not_wait_for_the_device():
+    model, images = model_of().train().cuda(), images_of().cuda()
+    model(images).sum().backward()
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        model(images).sum().backward()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")

@@ -1,0 +1,116 @@
+"""What only the PennyLane backend has: devices, differentiation methods, shots, chunks."""
+
+import pytest
+import torch
+from cases import ALL_NOISE, Case
+
+import sqdr
+
+CASE = Case(3, 2)
+NOISY = Case(3, 2, "linear", *ALL_NOISE)
+
+
+def circuit_of(case=CASE, **options):
+    return case.circuit("pennylane", case.draw()[1], **options)
+
+
+def angles_of(batch=3):
+    return torch.as_tensor(CASE.draw(batch)[0])
+
+
+def gradients(circuit, angles):
+    angles = angles.clone().requires_grad_()
+    values = circuit(angles)
+    weighted = (values * torch.linspace(1, 2, values.numel()).reshape(values.shape)).sum()
+    return torch.autograd.grad(weighted, (angles, circuit.weights))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"device": "lightning.qubit"},
+        {"device": "lightning.qubit", "diff_method": "parameter-shift"},
+        {"diff_method": "parameter-shift"},
+        {"diff_method": "adjoint"},
+        {"device": "default.mixed"},
+    ],
+    ids=str,
+)
+def test_devices_and_methods_agree_with_the_native_engine(options):
+    """The native engine stands for the oracle here, with which it agrees to 1e-10 elsewhere."""
+    angles = angles_of()
+    expected_circuit = CASE.circuit("native", CASE.draw()[1])
+    circuit = circuit_of(**options)
+    torch.testing.assert_close(circuit(angles), expected_circuit(angles), rtol=0, atol=1e-7)
+    torch.testing.assert_close(
+        gradients(circuit, angles), gradients(expected_circuit, angles), rtol=0, atol=1e-7
+    )
+
+
+@pytest.mark.parametrize("case", [CASE, NOISY], ids=["noiseless", "noisy"])
+@pytest.mark.parametrize("chunk_size", [1, 2, 5])
+def test_chunks_change_nothing(case, chunk_size):
+    angles = angles_of(5)
+    whole, chunked = circuit_of(case), circuit_of(case, chunk_size=chunk_size)
+    torch.testing.assert_close(chunked(angles), whole(angles), rtol=0, atol=1e-12)
+    torch.testing.assert_close(gradients(chunked, angles), gradients(whole, angles))
+
+
+def test_default_chunk_is_bounded_by_its_memory():
+    noise = NOISY.noise
+    circuits = [sqdr.create_circuit("pennylane", n_wires, 2, noise=noise) for n_wires in (3, 9)]
+    small, large = (circuit._samples_in_chunk(1000) for circuit in circuits)
+    assert small >= 1000
+    assert large == 2**31 // (16 * 4**9 * 2 * 9 * 8)
+
+
+def test_shots_follow_torch_s_seed():
+    circuit = circuit_of(shots=20)
+    torch.manual_seed(3)
+    first, second = circuit(angles_of()), circuit(angles_of())
+    torch.manual_seed(3)
+    assert torch.equal(circuit(angles_of()), first)
+    assert not torch.equal(first, second)
+
+
+def test_shots_are_unbiased_with_the_variance_of_a_binomial():
+    torch.manual_seed(0)
+    shots, repetitions = 25, 400
+    angles = angles_of(1)
+    exact = circuit_of()(angles).detach()
+    samples = circuit_of(shots=shots)(angles.expand(repetitions, -1)).detach()
+    variance = (1 - exact**2) / shots
+    standard_error = (variance / repetitions).sqrt()
+    assert ((samples.mean(0) - exact).abs() < 4 * standard_error).all()
+    torch.testing.assert_close(samples.var(0), variance[0], rtol=0.35, atol=1e-3)
+
+
+def test_shots_of_noise_and_readout_error_average_to_the_exact_value():
+    torch.manual_seed(0)
+    angles = angles_of(1)
+    exact = circuit_of(NOISY)(angles).detach()
+    sampled = circuit_of(NOISY, shots=40_000)(angles).detach()
+    torch.testing.assert_close(sampled, exact, rtol=0, atol=4 / 200)
+
+
+def test_gradients_with_shots_are_those_of_the_exact_value_on_average():
+    torch.manual_seed(0)
+    angles = angles_of(1)
+    sampled = gradients(circuit_of(shots=20_000), angles)
+    torch.testing.assert_close(sampled, gradients(circuit_of(), angles), rtol=0, atol=0.05)
+
+
+def test_noise_needs_the_density_matrix_device():
+    with pytest.raises(ValueError, match=r'`device` must be "default.mixed" with noise, but is'):
+        circuit_of(NOISY, device="lightning.qubit")
+
+
+@pytest.mark.parametrize("value", [0, 1.5])
+def test_bad_chunk_size(value):
+    with pytest.raises(ValueError, match=f"`chunk_size` must be an integer .* but is {value}"):
+        circuit_of(chunk_size=value)
+
+
+def test_unknown_device_is_reported_at_construction():
+    with pytest.raises(Exception, match=r"Device no\.such\.device does not exist"):
+        circuit_of(device="no.such.device")
