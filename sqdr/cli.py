@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.metadata
 import sys
 from collections.abc import Sequence
+from dataclasses import fields
 from typing import Any
 
 import torch
@@ -33,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(error)
     match options.subcommand:
         case "train":
-            return _train(parser.instantiate_classes(options).train)
+            return _train(parser.instantiate(options).train)
         case "backends":
             return _backends()
     parser.print_help()
@@ -44,9 +45,7 @@ def _parser(jsonargparse: Any) -> Any:
     from sqdr.options import RunOptions
 
     def new_parser(description: str, **options: Any) -> Any:
-        return jsonargparse.ArgumentParser(
-            description=description, exit_on_error=False, default_meta=False, **options
-        )
+        return jsonargparse.ArgumentParser(description=description, exit_on_error=False, **options)
 
     parser = new_parser("Spiking-quantum image classifiers on any simulator.", prog="sqdr")
     parser.add_argument("--version", action="version", version=f"sqdr {sqdr.__version__}")
@@ -63,11 +62,11 @@ def _parser(jsonargparse: Any) -> Any:
 def _train(namespace: Any) -> int:
     from sqdr.options import RunOptions
 
-    fields = {name: value for name, value in vars(namespace).items() if name != "config"}
+    values = {field.name: getattr(namespace, field.name) for field in fields(RunOptions)}
     try:
         from sqdr.training import Run
 
-        run = Run(RunOptions(**fields))
+        run = Run(RunOptions(**values))
     except (ValueError, ImportError, OSError) as error:
         return _fail(error)
     n_parameters = sum(parameter.numel() for parameter in run.model.parameters())

@@ -1,0 +1,225 @@
+"""Training runs, by the command line as a user starts them."""
+
+import csv
+
+import numpy as np
+import pytest
+import torch
+import yaml
+from matplotlib.image import imread
+
+import sqdr
+from sqdr.cli import main
+from sqdr.plots import confusion_matrix, curves
+
+#: A run that takes a second: two classes, a small model, two epochs.
+SMALL = [
+    "train",
+    *("--data.classes", "[0, 1]", "--data.image_size", "8", "--data.batch_size", "64"),
+    *("--model.T", "2", "--model.width", "1", "--model.n_wires", "2"),
+    *("--epochs", "2", "--seed", "3"),
+]
+
+
+def read_metrics(folder):
+    with (folder / "metrics.csv").open() as stream:
+        return list(csv.DictReader(stream))
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "small"
+    assert main([*SMALL, "--run", str(folder)]) == 0
+    return folder
+
+
+def test_the_run_folder_is_complete(run_folder):
+    files = {str(file.relative_to(run_folder)) for file in run_folder.rglob("*") if file.is_file()}
+    assert files == {
+        "config.yaml",
+        "metrics.csv",
+        "curves.png",
+        "confusion.png",
+        "checkpoints/best.ckpt",
+        "checkpoints/last.ckpt",
+    }
+
+
+def test_metrics_have_one_row_for_each_epoch(run_folder):
+    rows = read_metrics(run_folder)
+    assert [row["epoch"] for row in rows] == ["0", "1"]
+    assert list(rows[0]) == [
+        "epoch",
+        "training_loss",
+        "training_accuracy",
+        "validation_loss",
+        "validation_accuracy",
+    ]
+    assert all(0 <= float(row["validation_accuracy"]) <= 1 for row in rows)
+    assert all(0 < float(row["training_loss"]) < 5 for row in rows)
+
+
+def test_the_config_starts_the_same_run_again(run_folder, tmp_path):
+    assert main(["train", "--config", str(run_folder / "config.yaml"), "--run", str(tmp_path)]) == 0
+    assert (tmp_path / "metrics.csv").read_bytes() == (run_folder / "metrics.csv").read_bytes()
+    assert (tmp_path / "config.yaml").read_bytes() == (run_folder / "config.yaml").read_bytes()
+
+
+def test_another_seed_gives_another_run(run_folder, tmp_path):
+    config = str(run_folder / "config.yaml")
+    assert main(["train", "--config", config, "--seed", "4", "--run", str(tmp_path)]) == 0
+    assert (tmp_path / "metrics.csv").read_bytes() != (run_folder / "metrics.csv").read_bytes()
+
+
+def test_the_best_checkpoint_holds_the_best_epoch_s_weights(run_folder):
+    rows = read_metrics(run_folder)
+    best = min(rows, key=lambda row: float(row["validation_loss"]))
+    checkpoint = torch.load(run_folder / "checkpoints" / "best.ckpt", weights_only=True)
+    assert checkpoint["epoch"] == int(best["epoch"])
+    model = sqdr.SQDR_CNN(2, 1, 2, n_wires=2, head="linear")
+    prefix = "model."
+    weights = {
+        name.removeprefix(prefix): value
+        for name, value in checkpoint["state_dict"].items()
+        if name.startswith(prefix)
+    }
+    model.load_state_dict(weights)
+
+
+@pytest.mark.parametrize("picture", ["curves.png", "confusion.png"])
+def test_pictures_show_something(run_folder, picture):
+    pixels = imread(run_folder / picture)
+    assert min(pixels.shape[:2]) > 400
+    assert pixels.std() > 0.05
+
+
+def test_the_last_lines_name_the_accuracy_and_the_folder(tmp_path, capfd):
+    assert main([*SMALL, "--epochs", "1", "--run", str(tmp_path)]) == 0
+    output = capfd.readouterr()
+    lines = output.out.splitlines()
+    assert lines[0].startswith("SQDR-CNN with 478 parameters on digits: 259 training, 29 validation")
+    assert lines[-2].startswith("Test accuracy: ")
+    assert 0 <= float(lines[-2].split()[2]) <= 100
+    assert lines[-1] == f"Run folder: {tmp_path}"
+    assert output.err == ""
+
+
+@pytest.mark.parametrize("backend", ["pennylane", "torchquantum"])
+def test_every_backend_trains(backend, tmp_path):
+    options = ["--model.backend", backend, "--epochs", "1", "--run", str(tmp_path)]
+    assert main([*SMALL, *options]) == 0
+    assert len(read_metrics(tmp_path)) == 1
+
+
+def test_backends_start_alike(run_folder, tmp_path):
+    """Later epochs drift apart, since a spike more or less follows from rounding."""
+    assert main([*SMALL, "--model.backend", "torchquantum", "--run", str(tmp_path)]) == 0
+    (loss, expected) = (float(read_metrics(f)[0]["training_loss"]) for f in (tmp_path, run_folder))
+    assert loss == pytest.approx(expected, abs=5e-3)
+
+
+def test_noise_from_the_command_line(tmp_path):
+    noise = "{BitFlip: 0.02, AmplitudeDamping: 0.1}"
+    options = ["--model.noise.after_rotation", noise, "--model.noise.readout_error", "0.01"]
+    assert main([*SMALL, *options, "--epochs", "1", "--run", str(tmp_path)]) == 0
+    written = yaml.safe_load((tmp_path / "config.yaml").read_text())["model"]["noise"]
+    assert written["after_rotation"] == {"BitFlip": 0.02, "AmplitudeDamping": 0.1}
+    assert list(written["after_rotation"]) == ["BitFlip", "AmplitudeDamping"]
+    assert written["readout_error"] == 0.01
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", "many"], "epochs"),
+        (["--epochs", "0"], "Argument `epochs` must be an integer of at least 1, but is 0."),
+        (["--no_such_option", "1"], "no_such_option"),
+        (["--model.backend", "qiskit"], "Argument `backend` must be one of native"),
+        (["--model.noise.after_rotation", "{Foo: 1}"], "Argument `channel` must be one of BitFlip"),
+        (["--model.noise.after_rotation", "{BitFlip: 2}"], "Argument `BitFlip.p` must be"),
+        (["--model.head", "none", "--model.n_wires", "3"], "Argument `head` must not be"),
+        (["--data.name", "mnist"], "Data set mnist is not in datasets: allow its download"),
+        (["--config", "no_such_file.yaml"], "no_such_file.yaml"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_call_is_one_line_and_writes_nothing(options, message, tmp_path, monkeypatch, capfd):
+    monkeypatch.chdir(tmp_path)
+    assert main([*SMALL, *options]) == 2
+    output = capfd.readouterr()
+    assert output.out == ""
+    assert len(output.err.splitlines()) == 1
+    assert output.err.startswith("sqdr: error: ")
+    assert message in output.err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_in_use_is_refused_and_left_alone(run_folder, capfd):
+    before = {file: file.read_bytes() for file in run_folder.rglob("*.*") if file.is_file()}
+    assert main([*SMALL, "--run", str(run_folder)]) == 2
+    assert "Argument `run` must be a new or empty folder" in capfd.readouterr().err
+    assert {file: file.read_bytes() for file in before} == before
+
+
+def test_print_config_is_a_config(capfd):
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", "--epochs", "7", "--print_config"])
+    assert stopped.value.code == 0
+    assert yaml.safe_load(capfd.readouterr().out)["epochs"] == 7
+
+
+def test_backends_are_listed(capfd):
+    assert main(["backends"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert [line.split()[:3] for line in lines[:3]] == [
+        ["native", "works", "sqdr"],
+        ["pennylane", "works", "pennylane"],
+        ["torchquantum", "works", "torchquantum-ng"],
+    ]
+
+
+def test_a_backend_that_does_not_load_is_listed_with_the_reason(capfd, monkeypatch):
+    from sqdr import cli
+
+    def fail(name, **_):
+        if name == "pennylane":
+            raise sqdr.MissingPackageError("Backend `pennylane`", "pennylane", "pennylane")
+        raise RuntimeError("first line\nsecond line")
+
+    monkeypatch.setattr(cli, "create_circuit", fail)
+    assert main(["backends"]) == 0
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0] == "native        broken   RuntimeError: first line"
+    assert lines[1].endswith('needs the package pennylane: pip install "sqdr[pennylane]"')
+
+
+def test_without_a_command_the_help_is_printed(capfd):
+    assert main([]) == 0
+    assert "train" in capfd.readouterr().out
+
+
+def test_curves_plot_every_epoch():
+    rows = [
+        {
+            "epoch": epoch,
+            "training_loss": 1.0 - epoch / 4,
+            "validation_loss": 1.0,
+            "training_accuracy": epoch / 4,
+            "validation_accuracy": 0.5,
+        }
+        for epoch in range(3)
+    ]
+    loss, accuracy = curves(rows).axes
+    assert loss.lines[0].get_xydata().tolist() == [[1, 1.0], [2, 0.75], [3, 0.5]]
+    assert accuracy.lines[0].get_xydata().tolist() == [[1, 0], [2, 25], [3, 50]]
+
+
+def test_confusion_matrix_has_true_classes_in_rows():
+    axes = confusion_matrix([[3, 1], [0, 4]], ["cat", "dog"]).axes[0]
+    np.testing.assert_allclose(axes.images[0].get_array(), [[0.75, 0.25], [0, 1]])
+    assert {(*text.get_position(), text.get_text()) for text in axes.texts} == {
+        (0, 0, "3"),
+        (1, 0, "1"),
+        (1, 1, "4"),
+    }
+    assert axes.get_title() == "accuracy 87.5 %"
