@@ -22,7 +22,7 @@ def curves(rows: Sequence[Mapping[str, float]]) -> Figure:
         percent = [100 * row[f"{stage}_accuracy"] for row in rows]
         accuracy.plot(epochs, percent, label=stage, marker=marker)
     loss.set(xlabel="epoch", ylabel="cross entropy", ylim=(0, None))
-    accuracy.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(None, 100.5))
+    accuracy.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(0, 102))
     for axes in (loss, accuracy):
         axes.grid(alpha=0.3)
         axes.xaxis.get_major_locator().set_params(integer=True)

@@ -1,0 +1,73 @@
+"""Every block of code in the README runs, and the files it names exist."""
+
+import re
+import shlex
+import subprocess
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from sqdr.cli import main
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+
+
+def blocks_of(language):
+    found = [code for kind, code in BLOCKS if kind == language]
+    return [pytest.param(code, id=code.strip().splitlines()[0]) for code in found]
+
+
+def lines_of(program):
+    lines = [line for kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]
+    return [line for line in lines if line.split()[0] == program]
+
+
+def test_every_block_is_run_by_a_test_below():
+    assert {kind for kind, _ in BLOCKS} == {"python", "sh", "toml", "bibtex"}
+    lines = [line for kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]
+    assert {line.split()[0] for line in lines} == {"make", "sqdr"}
+
+
+@pytest.mark.parametrize("code", blocks_of("python"))
+def test_python_block(code, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+
+
+@pytest.mark.parametrize("command", lines_of("sqdr"))
+def test_sqdr_command(command, tmp_path, monkeypatch):
+    """Training commands are shortened to one epoch of two classes."""
+    monkeypatch.chdir(tmp_path)
+    words = shlex.split(command, comments=True)[1:]
+    if words[0] == "train":
+        words += ["--epochs", "1", "--data.classes", "[0, 1]"]
+    assert main(words) == 0
+
+
+@pytest.mark.parametrize("command", lines_of("make"))
+def test_make_command(command):
+    """Not executed, since `make test` is what runs this; its recipe must exist."""
+    words = shlex.split(command, comments=True)
+    plan = subprocess.run(
+        [*words, "--dry-run", "--always-make"], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert "--editable" in plan.stdout
+
+
+@pytest.mark.parametrize("code", blocks_of("toml"))
+def test_toml_block_registers_a_backend(code):
+    assert set(tomllib.loads(code)["project"]["entry-points"]) == {"sqdr.backends"}
+
+
+def test_bibtex_names_the_paper_of_the_citation_file():
+    (entry,) = [code for kind, code in BLOCKS if kind == "bibtex"]
+    title = re.search(r"title = \{(.*)\}", entry)[1]
+    assert title in (ROOT / "CITATION.cff").read_text()
+
+
+@pytest.mark.parametrize("target", re.findall(r"\]\((?!http)([^)#]+)\)", README))
+def test_linked_file_exists(target):
+    assert (ROOT / target).exists()
