@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test lint types check accuracy
+.PHONY: train test lint types check accuracy bench
 
 train: $(VENV)/installed
 	$(BIN)/sqdr train $(OPTIONS)
@@ -24,7 +24,15 @@ check: lint types test
 accuracy: $(VENV)/installed
 	$(BIN)/python benchmarks/accuracy.py
 
-$(VENV)/installed: pyproject.toml
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --editable ".[dev]"
+# The peers go into an environment of their own, which nothing else needs.
+bench: $(VENV)-bench/installed
+	$(VENV)-bench/bin/pytest benchmarks --benchmark-json benchmarks/results.json
+	$(VENV)-bench/bin/python benchmarks/tables.py benchmarks/results.json
+
+$(VENV)/installed: EXTRA := dev
+$(VENV)-bench/installed: EXTRA := bench
+
+$(VENV)/installed $(VENV)-bench/installed: pyproject.toml
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --quiet --editable ".[$(EXTRA)]"
 	touch $@

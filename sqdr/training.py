@@ -78,10 +78,9 @@ class Classifier(lightning.LightningModule):
         loss: Tensor = self.loss(logits, labels)
         accuracy = cast(Metric, self.accuracies[f"of_{stage}"])
         accuracy(logits, labels)
-        values: dict[str, Tensor | Metric] = {f"{stage}_loss": loss, f"{stage}_accuracy": accuracy}
-        self.log_dict(
-            values, on_step=False, on_epoch=True, prog_bar=stage != "test", batch_size=len(labels)
-        )
+        show: Any = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
+        self.log(f"{stage}_loss", loss, **show)
+        self.log(f"{stage}_accuracy", accuracy, prog_bar=stage == "validation", **show)
         return loss, logits
 
 

@@ -1,0 +1,87 @@
+"""Time of a training step: SQDR-CNN, a Linear in the circuit's place, and SpikingJelly's own layers.
+
+Forward, cross entropy and backward, at batch 64 and T = 10. The reference is the published network as
+it is written there: SpikingJelly's layers in multi-step mode, reset after each step.
+"""
+
+import os
+
+import pytest
+import torch
+from peers import NOISE
+from spikingjelly.activation_based import encoding, functional, layer, neuron, surrogate
+from torch import nn
+
+import sqdr
+
+SIZES = {"width 4, 16x16": (4, 16), "width 1, 32x32": (1, 32)}
+
+
+class SpikingJellyNetwork(nn.Module):
+    """The spiking front end from SpikingJelly's layers alone, then the native circuit and the head."""
+
+    def __init__(self, model):
+        super().__init__()
+        self.encoder = encoding.WeightedPhaseEncoder(K=8)
+        layers = []
+        for module in model.spiking.layers:
+            spiking = isinstance(module, neuron.IFNode)
+            layers.append(neuron.IFNode(surrogate_function=surrogate.ATan()) if spiking else module)
+        self.layers = nn.Sequential(*map(_spikingjelly_s_own, layers))
+        functional.set_step_mode(self.layers, "m")
+        self.model = model
+
+    def forward(self, images):
+        spikes = torch.stack([self.encoder(images * 255 / 256) for _ in range(self.model.T)])
+        rates = self.layers(spikes).mean(0)
+        logits = self.model.head(self.model.circuit(rates))
+        functional.reset_net(self)
+        return logits
+
+
+def _spikingjelly_s_own(module):
+    """The same layer without anything that sqdr adds to it."""
+    if isinstance(module, nn.MaxPool2d):
+        return layer.MaxPool2d(2, 2)
+    return module
+
+
+def model_of(width, head="linear-relu"):
+    torch.manual_seed(0)
+    return sqdr.SQDR_CNN(10, 1, 10, width=width, noise=NOISE, head=head)
+
+
+def with_linear(model):
+    model.circuit = nn.Linear(27, 9)
+    return model
+
+
+NETWORKS = {
+    "SQDR_CNN, noisy": model_of,
+    "nn.Linear for the circuit": lambda width: with_linear(model_of(width)),
+    "SpikingJelly's layers": lambda width: SpikingJellyNetwork(model_of(width)),
+}
+
+
+@pytest.mark.parametrize("threads", sorted({1, os.cpu_count() or 1}), ids=lambda n: f"{n}threads")
+@pytest.mark.parametrize("size", SIZES)
+@pytest.mark.parametrize("network", NETWORKS)
+def test_training_step(network, size, threads, benchmark):
+    width, side = SIZES[size]
+    images = torch.rand(64, 1, side, side, generator=torch.Generator().manual_seed(1))
+    labels = torch.arange(64) % 10
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        model = NETWORKS[network](width)
+        if network == "SpikingJelly's layers":
+            torch.testing.assert_close(model(images), model_of(width)(images), atol=1e-4, rtol=0)
+
+        def step():
+            model.zero_grad()
+            nn.functional.cross_entropy(model(images), labels).backward()
+
+        benchmark.extra_info.update(engine=network, case=size, threads=threads)
+        benchmark.pedantic(step, rounds=40, warmup_rounds=3)
+    finally:
+        torch.set_num_threads(before)
