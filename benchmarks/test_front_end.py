@@ -12,6 +12,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable, Sequence
+from itertools import pairwise
 
 import pytest
 import torch
@@ -31,7 +32,7 @@ class Reference(nn.Module):
         super().__init__()
         self.T = T
         layers: list[nn.Module] = []
-        for before, after in zip(channels, channels[1:], strict=False):
+        for before, after in pairwise(channels):
             layers += [
                 layer.Conv2d(before, after, 3, padding=1, bias=False),
                 layer.BatchNorm2d(after, momentum=math.sqrt(0.1)),

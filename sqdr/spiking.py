@@ -16,6 +16,11 @@ SMALLEST_IMAGE = 8
 #: Numbers that a convolution computes in one call, 16 MB in single precision.
 MOST_CONVOLVED = 2**22
 
+# glibc gives freed memory back to the operating system beyond twice the largest block of at most 32 MB
+# that was ever freed. Without a block of that size, each training step would spend up to half its time
+# on getting the same pages again. The block is never touched, so it costs nothing.
+torch.empty(2**25 - 2**16, dtype=torch.uint8, device="cpu")
+
 
 class SpikingEncoder(nn.Module):
     """A convolutional spiking network that turns an image into firing rates.
@@ -111,7 +116,7 @@ class MaxPooling(layer.MaxPool2d):  # type: ignore[misc]
         super().__init__(2, 2)
 
     def forward(self, x_seq: Tensor) -> Tensor:
-        """Spikes (T, batch, channels, height, width) -> (T, batch, channels, height // 2, width // 2)."""
+        """Spikes (..., height, width) -> (..., height // 2, width // 2)."""
         if not _has_fast_path(x_seq):
             return cast(Tensor, super().forward(x_seq))
         return cast(Tensor, _MaxPoolingFunction.apply(x_seq)[0])
@@ -166,10 +171,10 @@ class _ConvolutionFunction(torch.autograd.Function):
 
 
 def _convolve(images: Tensor, weight: Tensor) -> Tensor:
-    """Images (n, c, height, width), weight (o, c, 3, 3) -> (n, o, height, width), some images at a time.
+    """Images (n, c, height, width), weight (o, c, 3, 3) -> (n, o, height, width).
 
-    oneDNN pads the channels of its result to a multiple of 16. What it needs for all images at once
-    would be fresh memory from the operating system in every call, and filling it most of the time.
+    Some images at a time: oneDNN pads the channels of its result to a multiple of 16. For all images
+    at once that can exceed what the allocator reuses, and getting fresh memory takes most of the time.
     """
     n, _, height, width = images.shape
     padded_channels = math.ceil(weight.shape[0] / 16) * 16
@@ -177,7 +182,7 @@ def _convolve(images: Tensor, weight: Tensor) -> Tensor:
     if n <= at_once:
         return nn.functional.conv2d(images, weight, padding=1)
     currents = images.new_empty(n, weight.shape[0], height, width)
-    for some, result in zip(images.split(at_once), currents.split(at_once), strict=True):
+    for some, result in zip(torch.split(images, at_once), torch.split(currents, at_once), strict=True):
         result.copy_(nn.functional.conv2d(some, weight, padding=1))
     return currents
 
