@@ -52,7 +52,7 @@ def pair(T=10, channels=1, width=2, dtype=torch.float32):
     with torch.no_grad():
         for name, parameter in encoder.named_parameters():
             if name.endswith("bias"):
-                parameter.uniform_(0.0, 0.5)
+                parameter.uniform_(0.0, 1.3)
     reference = Reference(T, channels, width).to(dtype)
     reference.load_state_dict(encoder.state_dict())
     return encoder, reference
