@@ -18,7 +18,7 @@ OUT = 27
 
 def reference_spikes(images, T):
     encoder = encoding.WeightedPhaseEncoder(8)
-    return torch.stack([encoder(images * 255 / 256) for _ in range(T)])
+    return torch.stack([encoder(images * 255 / 256) for _ in range(T)]).to(images.dtype)
 
 
 class Reference(nn.Module):
