@@ -153,7 +153,10 @@ def augment(images: Tensor, augmentation: str) -> Tensor:
         v2.RandomHorizontalFlip()
         if augmentation == "flip"
         else v2.RandomAffine(
-            10, translate=(0.1, 0.1), scale=(0.9, 1.1), interpolation=v2.InterpolationMode.BILINEAR
+            10,
+            translate=(1 / 16, 1 / 16),
+            scale=(0.9, 1.1),
+            interpolation=v2.InterpolationMode.BILINEAR,
         )
     )
     return torch.stack([transform(image) for image in images])

@@ -69,18 +69,20 @@ class ModelOptions:
         angle_scale: factor from firing rates to angles in radians.
         head: "linear-relu" (published), "linear" or "none".
         init_mode: "normal" or "uniform" initial circuit weights.
+        init_range: bounds of the initial circuit weights, in radians.
         entanglement: "none", "linear" or "circular".
         backend: name of a backend, see `sqdr backends`.
         noise: noise of the circuit.
     """
 
-    T: int = 10
+    T: int = 4
     n_wires: int = 9
     qdr_block: int = 2
     width: int = 4
     angle_scale: float = math.pi
     head: Head = "linear"
     init_mode: Literal["normal", "uniform"] = "normal"
+    init_range: tuple[float, float] = (0.0, 2 * math.pi)
     entanglement: Literal["none", "linear", "circular"] = "linear"
     backend: str = "native"
     noise: NoiseOptions = field(default_factory=NoiseOptions)
@@ -95,6 +97,7 @@ class RunOptions:
         model: the classifier.
         epochs: passes over the training images.
         learning_rate: peak of the one-cycle schedule of Adam.
+        head_learning_rate: the same for the head alone; none stands for `learning_rate`.
         weight_decay: decoupled (AdamW).
         label_smoothing: of the cross entropy.
         seed: of the initial weights, the data order, augmentation and shots.
@@ -104,8 +107,9 @@ class RunOptions:
 
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
-    epochs: int = 60
-    learning_rate: float = 2e-2
+    epochs: int = 120
+    learning_rate: float = 3e-2
+    head_learning_rate: float | None = None
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
     seed: int = 0

@@ -33,7 +33,7 @@ from sqdr.validation import argument_error, check_integer, check_number
 class Classifier(lightning.LightningModule):
     """Cross-entropy training of a classifier with AdamW and a one-cycle learning rate."""
 
-    def __init__(self, model: nn.Module, num_class: int, options: RunOptions) -> None:
+    def __init__(self, model: SQDR_CNN, num_class: int, options: RunOptions) -> None:
         super().__init__()
         self.model = model
         self.options = options
@@ -59,12 +59,14 @@ class Classifier(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:
         options = self.options
+        head = list(self.model.head.parameters())
+        others = [*self.model.spiking.parameters(), *self.model.circuit.parameters()]
         optimizer = torch.optim.AdamW(
-            self.parameters(), options.learning_rate, weight_decay=options.weight_decay
+            [{"params": others}, {"params": head}], weight_decay=options.weight_decay
         )
         scheduler = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
-            max_lr=options.learning_rate,
+            max_lr=[options.learning_rate, options.head_learning_rate or options.learning_rate],
             total_steps=int(self.trainer.estimated_stepping_batches),
         )
         return {
@@ -136,6 +138,8 @@ class Run:
         check_integer("epochs", options.epochs, 1)
         check_integer("seed", options.seed, 0)
         check_number("learning_rate", options.learning_rate, 0)
+        if options.head_learning_rate is not None:
+            check_number("head_learning_rate", options.head_learning_rate, 0)
         check_number("weight_decay", options.weight_decay, 0)
         check_number("label_smoothing", options.label_smoothing, 0, 1)
         folder = options.run or _new_folder(options)
@@ -200,6 +204,7 @@ def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR
         options.n_wires,
         options.qdr_block,
         options.init_mode,
+        options.init_range,
         backend=options.backend,
         noise=build_noise(options.noise),
         entanglement=options.entanglement,
@@ -227,6 +232,7 @@ def _as_yaml(options: RunOptions) -> str:
     """The options as a file for `--config`; the folder is left out, so that it can be used again."""
     plain = asdict(options) | {"run": None}
     plain["data"] |= {"root": str(options.data.root), "classes": list(options.data.classes)}
+    plain["model"]["init_range"] = list(options.model.init_range)
     return str(yaml.safe_dump(plain, sort_keys=False))
 
 
