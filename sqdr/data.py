@@ -77,11 +77,10 @@ class ImageData(lightning.LightningDataModule):
         self.test = self._resized(test)
 
     def train_dataloader(self) -> DataLoader[Any]:
-        # A last batch of a single image would leave batch normalisation without a variance.
-        drop_last = len(self.train.labels) % self.options.batch_size == 1
-        return DataLoader(
-            TensorDataset(*self.train), self.options.batch_size, shuffle=True, drop_last=drop_last
-        )
+        # Batch normalisation follows its last batches closely (momentum sqrt(0.1)), so a small last one
+        # would spoil the statistics that validation uses.
+        batch_size = min(self.options.batch_size, len(self.train.labels))
+        return DataLoader(TensorDataset(*self.train), batch_size, shuffle=True, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Any]:
         return DataLoader(TensorDataset(*self.validation), 4 * self.options.batch_size)

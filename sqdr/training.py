@@ -170,7 +170,7 @@ class Run:
             save_on_train_epoch_end=True,  # after the epoch's row of metrics
             enable_version_counter=False,
         )
-        on_terminal = sys.stderr.isatty() or sys.stdout.isatty()
+        on_terminal = sys.stdout.isatty()
         with _quiet():
             trainer = lightning.Trainer(
                 max_epochs=self.options.epochs,

@@ -176,10 +176,10 @@ def test_bad_options(change, argument):
         ImageData(replace(DataOptions(), **change))
 
 
-def test_no_batch_of_one_image_reaches_batch_normalisation():
-    data = ImageData(DataOptions(batch_size=4))
-    assert len(data.train.labels) % 4 == 1
-    assert all(len(labels) == 4 for _, labels in data.train_dataloader())
+@pytest.mark.parametrize(("batch_size", "expected"), [(64, [64] * 20), (5000, [1293])])
+def test_training_batches_are_full(batch_size, expected):
+    data = ImageData(DataOptions(batch_size=batch_size))
+    assert [len(labels) for _, labels in data.train_dataloader()] == expected
 
 
 @pytest.mark.parametrize("augmentation", ["affine", "flip"])
