@@ -130,11 +130,10 @@ def _absorb(wire: Tensor, outer: Tensor) -> Tensor:
         Tensor of shape (2, 2, 2, *(own bit, bit of the inner neighbour), batch, 2, wires)
     """
     n_pairs = (outer.dim() - 4) // 2
-    outer = _by_parity(outer, n_pairs).unsqueeze(0).unsqueeze(2)
+    outer = _repeat(_repeat(_by_parity(outer, n_pairs), 0), 2)
     for pair in range(n_pairs):
-        wire = wire.unsqueeze(4 + 3 * pair)
-    product = wire * outer
-    return product.sum([5 + 3 * pair for pair in range(n_pairs)]) if n_pairs else product
+        wire = _repeat(wire, 4 + 3 * pair)
+    return _sum_over_parity(wire * outer, 5, n_pairs)
 
 
 def _join(centre: Tensor, left: Tensor, right: Tensor) -> Tensor:
@@ -149,14 +148,27 @@ def _join(centre: Tensor, left: Tensor, right: Tensor) -> Tensor:
         Tensor of shape (batch, wires)
     """
     n_pairs = (left.dim() - 3) // 2
-    right = _by_parity(right, n_pairs)
     for pair in range(n_pairs):
-        centre = centre.unsqueeze(2 + 3 * pair)
+        centre = _repeat(centre, 2 + 3 * pair)
         left = left.transpose(1 + 2 * pair, 2 + 2 * pair)
-    product = centre * right
-    if n_pairs:
-        product = product.sum([3 + 3 * pair for pair in range(n_pairs)])
-    return (product * left).flatten(0, -3).sum(0)
+    joined = _sum_over_parity(centre * _by_parity(right, n_pairs), 3, n_pairs)
+    return (joined * left).flatten(0, -3).sum(0)
+
+
+def _repeat(tensor: Tensor, axis: int) -> Tensor:
+    """Insert an axis of size 2, along which the values repeat.
+
+    One axis at a time: the gradient of a product broadcast over several axes at once is a sum over axes
+    that do not touch, which is some twenty times slower.
+    """
+    return tensor.unsqueeze(axis).expand(*tensor.shape[:axis], 2, *tensor.shape[axis:])
+
+
+def _sum_over_parity(product: Tensor, first: int, n_pairs: int) -> Tensor:
+    """Sum over every third axis from `first` on, `n_pairs` in all; one at a time, as in `_repeat`."""
+    for pair in reversed(range(n_pairs)):
+        product = product.sum(first + 3 * pair)
+    return product
 
 
 def _by_parity(outer: Tensor, n_pairs: int) -> Tensor:
