@@ -1,6 +1,7 @@
 """sqdr's own engine: exact, batched, differentiable, with noise, needing torch alone."""
 
 from collections.abc import Callable
+from types import FunctionType, MethodType
 from typing import Any, ClassVar, Literal
 
 import torch
@@ -10,7 +11,7 @@ from sqdr.backends.native import bloch, causal_cone, dense
 from sqdr.backends.native.memory import UNCHECKED_BYTES, available_bytes
 from sqdr.backends.native.rotation import block_quaternions, transfer_matrices
 from sqdr.circuit import Capability, Entanglement, Pairs, ReuploadCircuit, entangled_pairs
-from sqdr.noise import BlochMap, NoiseModel, compose
+from sqdr.noise import NoiseModel, compose
 from sqdr.validation import argument_error
 
 Method = Literal["closed-form", "causal-cone", "dense"]
@@ -22,20 +23,22 @@ class NativeCircuit(ReuploadCircuit):
 
     It is evaluated by one of three methods, all exact and with noise:
 
-    - "closed-form": up to two blocks with any pairs, or any number of blocks without pairs. Its cost is
-      linear in the number of wires.
-    - "causal-cone": any number of blocks on a chain or ring of wires ("linear", "circular"; a ring needs
-      2 * n_blocks - 1 <= n_wires). Linear in the number of wires, exponential in the number of blocks.
+    - "closed-form": up to two blocks with any pairs, or any number of blocks without pairs. Its cost
+      is linear in the number of wires.
+    - "causal-cone": two blocks or more on a chain or ring of wires ("linear", "circular"; a ring needs
+      2 * n_blocks - 1 <= n_wires). Linear in the number of wires, exponential in that of blocks.
     - "dense": any circuit. Exponential in the number of wires: a statevector, or with noise a vector of
       4 ** n_wires Pauli coefficients.
 
     The closed form is taken where it applies, and otherwise whichever of the two others needs fewer
-    multiply-adds.
+    multiply-adds by the counts in `_multiply_adds`.
 
     Args:
         method (str or None): one of the above. None, the default, takes the cheapest.
-        compile (bool): evaluate through `torch.compile`. The first call, and the first with another
-            number of samples, then compile. Default: False.
+        compile (bool): evaluate through `torch.compile`, which makes later calls two to four times as
+            fast. The first call then takes 5 to 15 seconds (30 where PyTorch has compiled nothing
+            yet), less where PyTorch's own cache on disk has the result; so does, once more, the first
+            call with another number of samples or another dtype. Default: False.
         **options: see `ReuploadCircuit`.
 
     Attributes:
@@ -47,6 +50,11 @@ class NativeCircuit(ReuploadCircuit):
     """
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset({"noise", "float64"})
+
+    _neighbours: Tensor
+    _cz_signs: Tensor
+    _cz_source: Tensor
+    _z_signs: Tensor
 
     def __init__(
         self,
@@ -67,23 +75,24 @@ class NativeCircuit(ReuploadCircuit):
         self._topology = _topology(self.pairs, self.n_wires)
         costs = self._multiply_adds()
         if method is not None and method not in costs:
-            raise argument_error(
-                "method", f"be one of {', '.join(costs)} for this circuit", f"is {method!r}"
-            )
-        self.method: Method = method or min(costs, key=costs.__getitem__)
+            able = " or ".join(f'"{name}"' for name in costs)
+            raise argument_error("method", f"be {able} for this circuit", f"is {method!r}")
+        self.method: Method = min(costs, key=lambda name: costs[name]) if method is None else method
         self._compile = compile
         self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
-        self._refuse_beyond_memory(1, self.weights)
+        # The tables of the dense method take no more than two samples.
+        self._refuse_beyond_memory(2, self.weights, keep=False)
         self._register_tables()
 
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
         if torch.compiler.is_compiling():
             return self._evaluate(angles, weights)
-        self._refuse_beyond_memory(len(angles), angles)
+        keep = torch.is_grad_enabled() and (angles.requires_grad or weights.requires_grad)
+        self._refuse_beyond_memory(len(angles), angles, keep)
         if not self._compile:
             return self._evaluate(angles, weights)
         if self._compiled is None:
-            self._compiled = torch.compile(self._evaluate, fullgraph=True)
+            self._compiled = self._compiled_evaluation()
         return self._compiled(angles, weights)
 
     def __getstate__(self) -> dict[str, Any]:
@@ -107,6 +116,13 @@ class NativeCircuit(ReuploadCircuit):
             values = bloch.unentangled(angles, weights, *noise)
         return values if self._readout_scale == 1 else self._readout_scale * values
 
+    def _compiled_evaluation(self) -> Callable[[Tensor, Tensor], Tensor]:
+        # PyTorch counts recompilations per code object, over all circuits of the process, and raises
+        # beyond eight: so each circuit compiles a code object of its own.
+        evaluate = NativeCircuit._evaluate
+        own = FunctionType(evaluate.__code__.replace(), evaluate.__globals__, evaluate.__name__)
+        return torch.compile(MethodType(own, self), fullgraph=True)
+
     def _over_neighbours(self, values: Tensor) -> Tensor:
         """Product of the values of each wire's neighbours: shape (batch, n_wires)."""
         match self._topology:
@@ -117,7 +133,7 @@ class NativeCircuit(ReuploadCircuit):
         return bloch.over_table(values, self._neighbours)
 
     def _register_tables(self) -> None:
-        """Constants of the method, as buffers: they follow the circuit to its device, and are not saved."""
+        """Constants of the method, as buffers that follow the circuit to its device and are not saved."""
         tables: dict[str, Tensor] = {}
         if self.method == "dense" and self._is_pure:
             tables["_cz_signs"] = dense.cz_signs(self.pairs, self.n_wires)
@@ -141,22 +157,22 @@ class NativeCircuit(ReuploadCircuit):
             costs["closed-form"] = n * 16 * blocks
         return costs
 
-    def _bytes_per_sample(self, method: Method, element_size: int, keep: bool) -> int:
+    def _bytes_per_sample(self, element_size: int, keep: bool) -> int:
         """Memory that one sample takes, `keep` meaning that what a gradient needs is kept."""
         n, blocks = self.n_wires, self.n_blocks
-        if method == "dense":
-            state = 2 * 2**n if self._is_pure else 4**n
-            numbers = state * (n * blocks if keep else 3)
-        elif method == "causal-cone":
+        numbers: int
+        if self.method == "dense":
+            numbers = (2 * 2**n if self._is_pure else 4**n) * (n * blocks if keep else 3)
+        elif self.method == "causal-cone":
             numbers = n * (64 * blocks + 8**blocks // (8 if keep else 16))
         else:
             numbers = n * 16 * blocks
         return numbers * element_size
 
-    def _refuse_beyond_memory(self, batch: int, like: Tensor) -> None:
-        """Raise ValueError if `batch` samples of the dtype and device of `like` do not fit."""
-        per_sample = self._bytes_per_sample(self.method, like.element_size(), torch.is_grad_enabled())
-        needed = batch * per_sample
+    def _refuse_beyond_memory(self, samples: int, like: Tensor, keep: bool) -> None:
+        """Raise ValueError if `samples` of the dtype and device of `like` do not fit."""
+        per_sample = self._bytes_per_sample(like.element_size(), keep)
+        needed = samples * per_sample
         if needed <= UNCHECKED_BYTES:
             return
         available = available_bytes(like.device)
@@ -165,10 +181,10 @@ class NativeCircuit(ReuploadCircuit):
         need = f"{needed:.3g} bytes with the {self.method} method, and {available:.3g} are available"
         if per_sample <= available:
             must = f"hold at most {available // per_sample} samples at a time"
-            raise argument_error("angles", must, f"{batch} need {need}")
+            raise argument_error("angles", must, f"{samples} need {need}")
         if self.method == "dense":
-            remedy = 'be smaller, or `n_blocks` at most 2, or `entanglement` "linear" or "circular"'
-            raise argument_error("n_wires", remedy, f"one sample of {self.n_wires} wires needs {need}")
+            must = 'be smaller, or `n_blocks` at most 2, or `entanglement` "linear" or "circular"'
+            raise argument_error("n_wires", must, f"one sample of {self.n_wires} wires needs {need}")
         raise argument_error("n_blocks", "be smaller", f"one sample of {self.n_blocks} needs {need}")
 
 

@@ -60,7 +60,7 @@ def over_ring(values: Tensor) -> Tensor:
 
 
 def over_table(values: Tensor, neighbours: Tensor) -> Tensor:
-    """Product of the values of neighbours (Tensor of shape (max_degree, n_wires)), padded by n_wires."""
+    """Product of the values of the `neighbours` of each wire, a table from `neighbour_table`."""
     padded = pad(values, (0, 1), value=1.0)
     product = torch.ones_like(values)
     for wires in neighbours:
@@ -119,7 +119,8 @@ def _directions(angles: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor
             *(theta_1.expand(like), theta),
             *(omega_1.expand(like), phi),
         )
-    ).unflatten(0, (4, 2))
+    )
+    rotations = torch.unflatten(rotations, 0, (4, 2))
     cos_t, cos_s, cos_q, cos_p = torch.cos(rotations).unbind(0)
     sin_t, sin_s, sin_q, sin_p = torch.sin(rotations).unbind(0)
     x, y = sin_t * cos_s, sin_t * sin_s

@@ -1,11 +1,11 @@
 """Circuits on a chain or ring of wires in the causal cone of each <Z>, for any number of blocks.
 
 <Z_i> depends on the wires within n_blocks - 1 of i and on no other. It is a sum over control bits: the
-control bit c of a wire in a CZ layer is 0 where the wire's Pauli is I or Z, 1 where it is X or Y. CZ keeps
-control bits and multiplies each side by Z if the other side's bit is set, so a wire needs to know of its
-neighbours only their control bits. The sum is done from both ends of the cone inwards, for all i at
-once. Cost: about n_wires * 2 ** (3 * n_blocks - 5) multiply-adds per sample, with or without noise; the
-derivation is in docs/causal-cone.md.
+control bit of a wire in a CZ layer is 0 where the wire's Pauli is I or Z, 1 where it is X or Y. CZ
+keeps control bits and multiplies each side by Z if the other side's bit is set, so a wire needs to know of
+its neighbours only their control bits. The sum is done from both ends of the cone inwards, for all
+i at once. Cost: about n_wires * 2 ** (3 * n_blocks - 5) multiply-adds per sample, times a small constant,
+with or without noise. The derivation is in docs/causal-cone.md.
 
 Axes of the tensors here: control bits in front, each of size 2, (batch, wires) at the end.
 """
@@ -29,8 +29,8 @@ def expectation_values(
 
     Args:
         angles (Tensor of shape (batch, n_wires, 3)): in radians.
-        weights (Tensor of shape (n_blocks, n_wires, 3)): in radians, for at least two blocks; on a ring,
-            2 * n_blocks - 1 <= n_wires, so that no cone meets itself.
+        weights (Tensor of shape (n_blocks, n_wires, 3)): in radians, for at least two blocks; on a
+            ring, 2 * n_blocks - 1 <= n_wires, so that no cone meets itself.
         channels (BlochMap): noise after the rotations of each block.
         entangler_channels (BlochMap): noise after each CZ layer.
         ring (bool): whether the last wire is next to the first.
@@ -89,14 +89,15 @@ def _advance(state: Tensor, matrix: Tensor) -> Tensor:
         matrix (Tensor of shape (4, 4, batch, wires)): transfer matrix of the block.
 
     Returns:
-        Tensor of shape (4, 2, 2, *history, batch, wires): first the Pauli, then the wire's control bit in the
-        CZ layer, then the parity of its neighbours' control bits there.
+        Tensor of shape (4, 2, 2, *history, batch, wires): first the Pauli, then the wire's control
+        bit in the CZ layer, then the parity of its neighbours' control bits there.
     """
     i, z, x, y = state.unbind(0)
-    # At even parity CZ leaves the wire alone; at odd parity it swaps I with Z and turns (X, Y) into (Y, -X).
-    before = torch.stack((i, z, x, y, z, i, y, -x)).unflatten(0, (2, 2, 2))
+    # At even parity CZ leaves the wire alone. At odd parity it swaps I with Z and turns (X, Y) into
+    # (Y, -X). Axes: which of the two Paulis that share a control bit, control bit, parity.
+    before = torch.unflatten(torch.stack((i, z, x, y, z, i, y, -x)), 0, (2, 2, 2))
     history = state.dim() - 3
-    after = matrix.unflatten(1, (2, 2)).transpose(1, 2)
+    after = torch.unflatten(matrix, 1, (2, 2)).transpose(1, 2)
     after = after.reshape(4, 2, 2, *(1,) * (history + 1), *matrix.shape[-2:])
     return torch.addcmul(after[:, 0] * before[0], after[:, 1], before[1])
 
@@ -114,22 +115,24 @@ def _z_row(state: Tensor, row: Tensor) -> Tensor:
         Tensor of shape (2, *history, batch, wires): first the wire's control bit in the last layer.
     """
     row = row.reshape(4, *(1,) * (state.dim() - 3), *row.shape[-2:])
-    return (row * state).unflatten(0, (2, 2)).sum(1)
+    return torch.unflatten(row * state, 0, (2, 2)).sum(1)
 
 
 def _absorb(wire: Tensor, outer: Tensor) -> Tensor:
     """Join a wire to the part of its half that lies outside of it.
 
     Args:
-        wire (Tensor of shape (2, 2, 2, *(own bit, parity), batch, 2, wires)): first the inner neighbour's bit
-            in the layer after the wire is traced out inwards, then for each layer before, from the last to the
-            first, the wire's own bit and the parity of its neighbours' bits.
-        outer (Tensor of shape (2, *(own bit, bit of `wire`), batch, 2, wires)): as `_absorb` returns it.
+        wire (Tensor of shape (2, 2, 2, *(own bit, parity), batch, 2, wires)): its I and Z, as from
+            `_at_distance`. In front, the inner neighbour's bit in the last layer that matters; then for
+            each layer before it, the latest first, the wire's own bit and its neighbours' parity.
+        outer (Tensor of shape (2, *(own bit, bit of `wire`), batch, 2, wires)): all wires farther out,
+            as from this function; "own" is the outer neighbour of `wire`.
 
     Returns:
-        Tensor of shape (2, 2, 2, *(own bit, bit of the inner neighbour), batch, 2, wires)
+        Tensor of shape (2, *(own bit, bit of the inner neighbour), batch, 2, wires)
     """
     n_pairs = (outer.dim() - 4) // 2
+    # In the wire's last two layers the outer neighbour has no bit set: the parity is the inner one's bit.
     outer = _repeat(_repeat(_by_parity(outer, n_pairs), 0), 2)
     for pair in range(n_pairs):
         wire = _repeat(wire, 4 + 3 * pair)
@@ -141,7 +144,7 @@ def _join(centre: Tensor, left: Tensor, right: Tensor) -> Tensor:
 
     Args:
         centre (Tensor of shape (2, *(own bit, parity), batch, wires))
-        left (Tensor of shape (2, *(own bit, bit of the centre), batch, wires)): as `_absorb` returns it.
+        left (Tensor of shape (2, *(own bit, bit of the centre), batch, wires)): as from `_absorb`.
         right (Tensor of shape (2, *(own bit, bit of the centre), batch, wires)): likewise.
 
     Returns:
@@ -172,7 +175,7 @@ def _sum_over_parity(product: Tensor, first: int, n_pairs: int) -> Tensor:
 
 
 def _by_parity(outer: Tensor, n_pairs: int) -> Tensor:
-    """Sort one neighbour's contributions by the parity that its bits make with those of the other neighbour.
+    """Sort one neighbour's contributions by the parity of its bits and the other neighbour's.
 
     Two bits set turn (X, Y) into (-X, -Y): a factor -1 where the wire's own bit is set as well.
 
@@ -185,5 +188,5 @@ def _by_parity(outer: Tensor, n_pairs: int) -> Tensor:
     for axis in range(2 * n_pairs - 1, 0, -2):
         off_0, off_1, on_0, on_1 = outer.flatten(axis, axis + 1).unbind(axis)
         outer = torch.stack((off_0, on_0, on_0, off_0, off_1, on_1, -on_1, off_1), dim=axis)
-        outer = outer.unflatten(axis, (2, 2, 2))
+        outer = torch.unflatten(outer, axis, (2, 2, 2))
     return outer

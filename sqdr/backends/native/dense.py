@@ -3,8 +3,8 @@
 Both are stored as real tensors of shape (batch, *wires, local), wires in order, and both are advanced
 by the same step: a real 4x4 matrix on one wire after the other. For a statevector the four numbers of a
 wire are the real and imaginary parts of its two amplitudes; for a Pauli vector they are the
-coefficients of I, Z, X and Y. Multiply-adds per sample: n_blocks * n_wires * 8 * 2^n_wires without noise,
-and n_blocks * n_wires * 4 * 4^n_wires with it.
+coefficients of I, Z, X and Y. Multiply-adds per sample: n_blocks * n_wires * 8 * 2^n_wires without
+noise, and n_blocks * n_wires * 4 * 4^n_wires with it.
 """
 
 import torch
@@ -26,9 +26,8 @@ def statevector(quaternions: Tensor, cz_signs: Tensor, z_signs: Tensor) -> Tenso
     """
     w, x, y, z = quaternions.unbind(0)
     # U = [[w - iz, -y - ix], [y - ix, w + iz]] on (Re 0, Im 0, Re 1, Im 1).
-    gates = torch.stack((w, z, -y, x, -z, w, -x, -y, y, x, w, -z, -x, y, z, w), dim=-1).unflatten(
-        -1, (4, 4)
-    )
+    gates = torch.stack((w, z, -y, x, -z, w, -x, -y, y, x, w, -z, -x, y, z, w), dim=-1)
+    gates = torch.unflatten(gates, -1, (4, 4))
     state = quaternions.new_zeros(w.shape[1], len(cz_signs), 2)
     state[:, 0, 0] = 1
     for block, gate in enumerate(gates):
@@ -44,8 +43,8 @@ def pauli_vector(matrices: Tensor, source: Tensor, signs: Tensor) -> Tensor:
     Args:
         matrices (Tensor of shape (4, 4, n_blocks, batch, n_wires)): transfer matrices, as
             `transfer_matrices` returns them.
-        source (Tensor of shape (4 ** n_wires,)): with `signs`, a CZ layer, as `cz_permutation` returns it.
-        signs (Tensor of shape (4 ** n_wires, 1))
+        source (Tensor of shape (4 ** n_wires,)): where a CZ layer takes each coefficient from, and
+        signs (Tensor of shape (4 ** n_wires, 1)): with which sign, as `cz_permutation` returns them.
 
     Returns:
         Tensor of shape (batch, n_wires)

@@ -1,4 +1,4 @@
-"""The map of one block on one wire: unit quaternions of its rotations, Pauli transfer matrices with noise.
+"""The map of one block on one wire: its rotations as quaternions, or with noise as a transfer matrix.
 
 A quaternion (w, x, y, z) stands for w I - i (x X + y Y + z Z). It holds the rotation of a state and
 that of a Bloch vector, and its product is cheap and real.
@@ -33,7 +33,7 @@ def block_quaternions(angles: Tensor, weights: Tensor) -> Tensor:
     of_weights, of_angles = quaternions.tensor_split((n_blocks,), dim=1)
     w, x, y, z = of_weights.unbind(0)
     product_with = torch.stack((w, -x, -y, -z, x, w, -z, y, y, z, w, -x, z, -y, x, w))
-    product_with = product_with.unflatten(0, (4, 4)).unsqueeze(3)
+    product_with = torch.unflatten(product_with, 0, (4, 4)).unsqueeze(3)
     return (product_with * of_angles.unsqueeze(1)).sum(1)
 
 
@@ -68,7 +68,7 @@ def transfer_matrices(
             *(r_xz, r_xz, r_xx, r_xy),
             *(r_yz, r_yz, r_yx, r_yy),
         )
-    ).unflatten(0, (4, 4))
+    )
     rows = (0.0, channels.scale_z, channels.scale_x, channels.scale_y)
     before = entangler_channels
     columns = [(0.0, 1.0, 1.0, 1.0)]
@@ -78,6 +78,6 @@ def transfer_matrices(
     offset[0][0], offset[1][0] = 1.0, channels.shift_z
     return torch.addcmul(
         angles.new_tensor(offset).reshape(4, 4, 1, 1, 1),
-        rotations,
+        torch.unflatten(rotations, 0, (4, 4)),
         angles.new_tensor(scale).reshape(4, 4, -1, 1, 1),
     )
