@@ -80,8 +80,7 @@ class NativeCircuit(ReuploadCircuit):
         self.method: Method = min(costs, key=lambda name: costs[name]) if method is None else method
         self._compile = compile
         self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
-        # The tables of the dense method take no more than two samples.
-        self._refuse_beyond_memory(2, self.weights, keep=False)
+        self._refuse_beyond_memory(1, self.weights, keep=False)
         self._register_tables()
 
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
@@ -133,7 +132,7 @@ class NativeCircuit(ReuploadCircuit):
         return bloch.over_table(values, self._neighbours)
 
     def _register_tables(self) -> None:
-        """Constants of the method, as buffers that follow the circuit to its device and are not saved."""
+        """Constants of the method, as buffers: they move with the circuit, and are not saved."""
         tables: dict[str, Tensor] = {}
         if self.method == "dense" and self._is_pure:
             tables["_cz_signs"] = dense.cz_signs(self.pairs, self.n_wires)
@@ -148,21 +147,22 @@ class NativeCircuit(ReuploadCircuit):
     def _multiply_adds(self) -> dict[Method, int]:
         """Multiply-adds per sample of each method that can evaluate the circuit."""
         n, blocks = self.n_wires, self.n_blocks
-        costs: dict[Method, int] = {"dense": n * blocks * (8 * 2**n if self._is_pure else 4 * 4**n)}
+        costs: dict[Method, int] = {}
+        if blocks <= 2 or not self.pairs:
+            costs["closed-form"] = n * 16 * blocks
         chain = self._topology == "chain"
         ring = self._topology == "ring" and 2 * blocks - 1 <= n
         if blocks > 1 and (chain or ring):
             costs["causal-cone"] = n * (64 * blocks + 8**blocks // 8)
-        if blocks <= 2 or not self.pairs:
-            costs["closed-form"] = n * 16 * blocks
+        costs["dense"] = n * blocks * (8 * 2**n if self._is_pure else 4 * 4**n)
         return costs
 
     def _bytes_per_sample(self, element_size: int, keep: bool) -> int:
         """Memory that one sample takes, `keep` meaning that what a gradient needs is kept."""
         n, blocks = self.n_wires, self.n_blocks
         numbers: int
-        if self.method == "dense":
-            numbers = (2 * 2**n if self._is_pure else 4**n) * (n * blocks if keep else 3)
+        if self.method == "dense":  # without a gradient: the state, its copy and the tables
+            numbers = (2 * 2**n if self._is_pure else 4**n) * (n * blocks if keep else 6)
         elif self.method == "causal-cone":
             numbers = n * (64 * blocks + 8**blocks // (8 if keep else 16))
         else:
@@ -178,12 +178,15 @@ class NativeCircuit(ReuploadCircuit):
         available = available_bytes(like.device)
         if available is None or needed <= available:
             return
-        need = f"{needed:.3g} bytes with the {self.method} method, and {available:.3g} are available"
+        free = f"with the {self.method} method, and {available:.3g} are available"
         if per_sample <= available:
             must = f"hold at most {available // per_sample} samples at a time"
-            raise argument_error("angles", must, f"{samples} need {need}")
+            raise argument_error("angles", must, f"{samples} need {needed:.3g} bytes {free}")
+        need = f"{per_sample:.3g} bytes {free}"
         if self.method == "dense":
-            must = 'be smaller, or `n_blocks` at most 2, or `entanglement` "linear" or "circular"'
+            must = "be smaller, or `n_blocks` be smaller"
+            if self._topology == "other":
+                must += ' (at most 2), or `entanglement` be "linear" or "circular"'
             raise argument_error("n_wires", must, f"one sample of {self.n_wires} wires needs {need}")
         raise argument_error("n_blocks", "be smaller", f"one sample of {self.n_blocks} needs {need}")
 

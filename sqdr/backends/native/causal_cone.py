@@ -2,10 +2,10 @@
 
 <Z_i> depends on the wires within n_blocks - 1 of i and on no other. It is a sum over control bits: the
 control bit of a wire in a CZ layer is 0 where the wire's Pauli is I or Z, 1 where it is X or Y. CZ
-keeps control bits and multiplies each side by Z if the other side's bit is set, so a wire needs to know of
-its neighbours only their control bits. The sum is done from both ends of the cone inwards, for all
-i at once. Cost: about n_wires * 2 ** (3 * n_blocks - 5) multiply-adds per sample, times a small constant,
-with or without noise. The derivation is in docs/causal-cone.md.
+keeps control bits and multiplies each side by Z if the other side's bit is set, so a wire needs to
+know of its neighbours only their control bits. The sum is done from both ends of the cone inwards, for
+all i at once. Cost: about n_wires * 2 ** (3 * n_blocks - 5) multiply-adds per sample, times a small
+constant, with or without noise. The derivation is in docs/causal-cone.md.
 
 Axes of the tensors here: control bits in front, each of size 2, (batch, wires) at the end.
 """
@@ -132,7 +132,7 @@ def _absorb(wire: Tensor, outer: Tensor) -> Tensor:
         Tensor of shape (2, *(own bit, bit of the inner neighbour), batch, 2, wires)
     """
     n_pairs = (outer.dim() - 4) // 2
-    # In the wire's last two layers the outer neighbour has no bit set: the parity is the inner one's bit.
+    # In the wire's last two layers the outer neighbour has no bit set; parity is the inner one's bit.
     outer = _repeat(_repeat(_by_parity(outer, n_pairs), 0), 2)
     for pair in range(n_pairs):
         wire = _repeat(wire, 4 + 3 * pair)
