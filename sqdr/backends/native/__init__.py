@@ -1,6 +1,6 @@
 """sqdr's own engine: exact, batched, differentiable, with noise, needing torch alone."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import FunctionType, MethodType
 from typing import Any, ClassVar, Literal
 
@@ -78,6 +78,7 @@ class NativeCircuit(ReuploadCircuit):
             able = " or ".join(f'"{name}"' for name in costs)
             raise argument_error("method", f"be {able} for this circuit", f"is {method!r}")
         self.method: Method = min(costs, key=lambda name: costs[name]) if method is None else method
+        self._noise: dict[tuple[torch.dtype, torch.device], Sequence[Tensor]] = {}
         self._compile = compile
         self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
         self._refuse_beyond_memory(1, self.weights, keep=False)
@@ -95,7 +96,7 @@ class NativeCircuit(ReuploadCircuit):
         return self._compiled(angles, weights)
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_compiled": None}  # compiled anew where it is used next
+        return self.__dict__ | {"_compiled": None, "_noise": {}}  # made anew where it is used next
 
     def _evaluate(self, angles: Tensor, weights: Tensor) -> Tensor:
         noise = self._channels, self._entangler_channels
@@ -109,8 +110,10 @@ class NativeCircuit(ReuploadCircuit):
         elif self.method == "dense":
             matrices = transfer_matrices(angles, weights, *noise)
             values = dense.pauli_vector(matrices, self._cz_source, self._cz_signs.to(angles.dtype))
-        elif self.n_blocks == 2:
-            values = bloch.two_blocks(angles, weights, *noise, self._over_neighbours)
+        elif self.n_blocks == 2:  # readout error included
+            return bloch.two_blocks(
+                angles, weights, self._noise_of_two_blocks(angles), self._over_neighbours
+            )
         else:
             values = bloch.unentangled(angles, weights, *noise)
         return values if self._readout_scale == 1 else self._readout_scale * values
@@ -121,6 +124,18 @@ class NativeCircuit(ReuploadCircuit):
         evaluate = NativeCircuit._evaluate
         own = FunctionType(evaluate.__code__.replace(), evaluate.__globals__, evaluate.__name__)
         return torch.compile(MethodType(own, self), fullgraph=True)
+
+    def _noise_of_two_blocks(self, like: Tensor) -> Sequence[Tensor]:
+        """`bloch.noise_of_two_blocks` as tensors, kept: to make them anew would copy to a GPU in each call."""
+        key = like.dtype, like.device
+        noise = self._noise.get(key)
+        if noise is None:
+            noise = like.new_tensor(
+                bloch.noise_of_two_blocks(self._channels, self._entangler_channels, self._readout_scale)
+            ).unbind()
+            if not torch.compiler.is_compiling():
+                self._noise[key] = noise
+        return noise
 
     def _over_neighbours(self, values: Tensor) -> Tensor:
         """Product of the values of each wire's neighbours: shape (batch, n_wires)."""

@@ -4,7 +4,8 @@ Cost: O(n_wires) in time and memory, for any pairs, with noise. The derivation i
 docs/causal-cone.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -18,8 +19,7 @@ from sqdr.noise import BlochMap
 def two_blocks(
     angles: Tensor,
     weights: Tensor,
-    channels: BlochMap,
-    entangler_channels: BlochMap,
+    noise: Sequence[Tensor],
     over_neighbours: Callable[[Tensor], Tensor],
 ) -> Tensor:
     """<Z> of two blocks with one CZ layer between them.
@@ -30,27 +30,48 @@ def two_blocks(
     Args:
         angles (Tensor of shape (batch, n_wires, 3)): in radians.
         weights (Tensor of shape (2, n_wires, 3)): in radians.
-        channels (BlochMap): noise after the rotations of each block.
-        entangler_channels (BlochMap): noise after the CZ layer.
+        noise (seven Tensors that broadcast to (batch, n_wires)): see `noise_of_two_blocks`.
         over_neighbours (function): maps a value for each wire (Tensor of shape (batch, n_wires)) to the
             product of the values of its neighbours, of the same shape.
 
     Returns:
         Tensor of shape (batch, n_wires)
     """
-    (x, row_x), (y, row_y), (z, row_z) = (pair.unbind(0) for pair in _directions(angles, weights))
-    scale_x = channels.scale_z * entangler_channels.scale_x * channels.scale_x
-    scale_y = channels.scale_z * entangler_channels.scale_y * channels.scale_y
+    scale_x, scale_y, scale_z, shift_z, scale_first, shift_first, shift = noise
+    products = _Products.forward if torch.compiler.is_compiling() else _Products.apply
+    x, y, z, row_z = products(angles, weights)
+    neighbours = over_neighbours(torch.addcmul(shift_first, z, scale_first))
+    flips = torch.addcmul(x * scale_x, y, scale_y)
+    stays = torch.addcmul(shift_z, z, scale_z)
+    return torch.addcmul(torch.addcmul(shift, row_z, stays), flips, neighbours)
+
+
+def noise_of_two_blocks(
+    channels: BlochMap, entangler_channels: BlochMap, readout_scale: float
+) -> tuple[float, ...]:
+    """The noise of two blocks, as `two_blocks` takes it.
+
+    Returns:
+        Scales of the x and y parts of <Z>, scale and shift of its z part; scale and shift of the z that
+        neighbours see, which is that after block 1; and the shift of <Z> itself.
+    """
+    last = channels.scale_z * readout_scale
     between = channels.then(entangler_channels)
-    flips = row_y * y * scale_y - row_x * x * scale_x
-    neighbours = over_neighbours(z * channels.scale_z + channels.shift_z)
-    stays = z * (channels.scale_z * between.scale_z) + channels.scale_z * between.shift_z
-    return torch.addcmul(flips * neighbours, row_z, stays) + channels.shift_z
+    return (
+        -last * between.scale_x,
+        last * between.scale_y,
+        last * between.scale_z,
+        last * between.shift_z,
+        channels.scale_z,
+        channels.shift_z,
+        channels.shift_z * readout_scale,
+    )
 
 
 def over_chain(values: Tensor) -> Tensor:
     """Product of the values of wires i - 1 and i + 1, where they exist; last axis: wires."""
-    padded = pad(values, (1, 1), value=1.0)
+    one = values.new_ones(1).expand(*values.shape[:-1], 1)
+    padded = torch.cat((one, values, one), dim=-1)
     return padded[..., :-2] * padded[..., 2:]
 
 
@@ -101,18 +122,72 @@ def unentangled(
     return vector[1]
 
 
-def _directions(angles: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """x, y and z (Tensors of shape (2, batch, n_wires)) of two unit vectors on each wire.
+class _Products(torch.autograd.Function):
+    """What <Z> of two blocks needs of two unit vectors on each wire: x x', y y', z and z'.
 
-    The first is the Bloch vector that the rotations of block 1 make of |0>. The second, with its x
+    The first is the Bloch vector that the rotations of block 1 make of |0>. The second, with its x'
     negated, is the row of the rotation of block 2 that <Z> is read from. Both have the form
     RZ(p) RY(q) RZ(s) RY(t) (0, 0, 1), because the first and the last RZ of a block leave z alone. The
-    row runs backwards, with all four angles negated, which negates its x and nothing else.
+    row runs backwards, with all four angles negated, which negates its x' and nothing else.
+
+    The gradient is written out because small circuits spend most of their time in autograd's records of
+    small steps: it undoes the rotations one by one. It is made of differentiable operations on the
+    inputs, so it has a gradient of its own.
     """
+
+    generate_vmap_rule = True
+
+    @staticmethod
+    def forward(angles: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        (cos_t, cos_s, cos_q, cos_p), (sin_t, sin_s, sin_q, sin_p) = _cos_and_sin(angles, weights)
+        x, y = sin_t * cos_s, sin_t * sin_s
+        x, z = torch.addcmul(sin_q * cos_t, cos_q, x), torch.addcmul(cos_q * cos_t, sin_q, x, value=-1)
+        x, y = torch.addcmul(cos_p * x, sin_p, y, value=-1), torch.addcmul(cos_p * y, sin_p, x)
+        return x[0] * x[1], y[0] * y[1], z[0], z[1]
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Any) -> None:  # noqa: ARG004
+        ctx.save_for_backward(*inputs)
+
+    @staticmethod
+    def backward(
+        ctx: Any, grad_xx: Tensor, grad_yy: Tensor, grad_z_1: Tensor, grad_z_2: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        angles, weights = ctx.saved_tensors
+        (cos_t, cos_s, cos_q, cos_p), (sin_t, sin_s, sin_q, sin_p) = _cos_and_sin(angles, weights)
+        x_s, y = sin_t * cos_s, sin_t * sin_s
+        x_q = torch.addcmul(sin_q * cos_t, cos_q, x_s)
+        z = torch.addcmul(cos_q * cos_t, sin_q, x_s, value=-1)
+        x_p = torch.addcmul(cos_p * x_q, sin_p, y, value=-1)
+        y_p = torch.addcmul(cos_p * y, sin_p, x_q)
+        grad_x, grad_y = grad_xx * x_p.flip(0), grad_yy * y_p.flip(0)
+        grad_z = torch.stack((grad_z_1, grad_z_2))
+        # From the last rotation to the first, turn the gradient back; its torque is the angle's gradient.
+        grad_x, grad_y = (
+            torch.addcmul(cos_p * grad_x, sin_p, grad_y),
+            torch.addcmul(cos_p * grad_y, sin_p, grad_x, value=-1),
+        )
+        grad_p = torch.addcmul(grad_y * x_q, grad_x, y, value=-1)
+        grad_q = torch.addcmul(grad_x * z, grad_z, x_q, value=-1)
+        grad_x, grad_z = (
+            torch.addcmul(cos_q * grad_x, sin_q, grad_z, value=-1),
+            torch.addcmul(cos_q * grad_z, sin_q, grad_x),
+        )
+        grad_s = torch.addcmul(grad_y * x_s, grad_x, y, value=-1)
+        grad_t = torch.addcmul(cos_s * grad_x, sin_s, grad_y) * cos_t - grad_z * sin_t
+        (t_1, t_2), (s_1, s_2), (q_1, q_2), (p_1, p_2) = grad_t, grad_s, grad_q, grad_p
+        grad_angles = torch.stack((p_2, t_1 + q_2, s_1 + s_2), dim=-1)
+        of_weights = torch.stack((s_1, q_1, p_1, s_2, t_2)).sum(1)
+        grad_weights = pad(of_weights, (0, 0, 0, 1)).unflatten(0, (2, 3)).mT
+        return grad_angles, grad_weights
+
+
+def _cos_and_sin(angles: Tensor, weights: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
+    """Cosines and sines (Tensors of shape (2, batch, n_wires)) of the angles t, s, q and p."""
     phi, theta, omega = angles.unbind(-1)
     (phi_1, phi_2), (theta_1, theta_2), (omega_1, _) = weights.unbind(-1)
     like = theta.shape
-    rotations = torch.stack(
+    turns = torch.stack(
         (
             *(theta, theta_2.expand(like)),
             *(omega + phi_1, omega + phi_2),
@@ -120,9 +195,5 @@ def _directions(angles: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor
             *(omega_1.expand(like), phi),
         )
     )
-    rotations = torch.unflatten(rotations, 0, (4, 2))
-    cos_t, cos_s, cos_q, cos_p = torch.cos(rotations).unbind(0)
-    sin_t, sin_s, sin_q, sin_p = torch.sin(rotations).unbind(0)
-    x, y = sin_t * cos_s, sin_t * sin_s
-    x, z = torch.addcmul(sin_q * cos_t, cos_q, x), torch.addcmul(cos_q * cos_t, sin_q, x, value=-1)
-    return torch.addcmul(sin_p * y, cos_p, x, value=-1), torch.addcmul(cos_p * y, sin_p, x), z
+    turns = torch.unflatten(turns, 0, (4, 2))
+    return torch.cos(turns).unbind(0), torch.sin(turns).unbind(0)
