@@ -5,7 +5,6 @@ docs/causal-cone.md.
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -38,10 +37,9 @@ def two_blocks(
         Tensor of shape (batch, n_wires)
     """
     scale_x, scale_y, scale_z, shift_z, scale_first, shift_first, shift = noise
-    products = _Products.forward if torch.compiler.is_compiling() else _Products.apply
-    x, y, z, row_z = products(angles, weights)
+    (x, row_x), (y, row_y), (z, row_z) = (pair.unbind(0) for pair in _unit_vectors(angles, weights))
     neighbours = over_neighbours(torch.addcmul(shift_first, z, scale_first))
-    flips = torch.addcmul(x * scale_x, y, scale_y)
+    flips = torch.addcmul(row_x * x * scale_x, row_y * scale_y, y)
     stays = torch.addcmul(shift_z, z, scale_z)
     return torch.addcmul(torch.addcmul(shift, row_z, stays), flips, neighbours)
 
@@ -122,70 +120,16 @@ def unentangled(
     return vector[1]
 
 
-class _Products(torch.autograd.Function):
-    """What <Z> of two blocks needs of two unit vectors on each wire: x x', y y', z and z'.
+def _unit_vectors(angles: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """x, y and z (Tensors of shape (2, batch, n_wires)) of two unit vectors on each wire.
 
-    The first is the Bloch vector that the rotations of block 1 make of |0>. The second, with its x'
+    The first is the Bloch vector that the rotations of block 1 make of |0>. The second, with its x
     negated, is the row of the rotation of block 2 that <Z> is read from. Both have the form
     RZ(p) RY(q) RZ(s) RY(t) (0, 0, 1), because the first and the last RZ of a block leave z alone. The
-    row runs backwards, with all four angles negated, which negates its x' and nothing else.
-
-    The gradient is written out because small circuits spend most of their time in autograd's records of
-    small steps: it undoes the rotations one by one. It is made of differentiable operations on the
-    inputs, so it has a gradient of its own.
+    row runs backwards, with all four angles negated, which negates its x and nothing else.
     """
-
-    generate_vmap_rule = True
-
-    @staticmethod
-    def forward(angles: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        (cos_t, cos_s, cos_q, cos_p), (sin_t, sin_s, sin_q, sin_p) = _cos_and_sin(angles, weights)
-        x, y = sin_t * cos_s, sin_t * sin_s
-        x, z = torch.addcmul(sin_q * cos_t, cos_q, x), torch.addcmul(cos_q * cos_t, sin_q, x, value=-1)
-        x, y = torch.addcmul(cos_p * x, sin_p, y, value=-1), torch.addcmul(cos_p * y, sin_p, x)
-        return x[0] * x[1], y[0] * y[1], z[0], z[1]
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Any) -> None:  # noqa: ARG004
-        ctx.save_for_backward(*inputs)
-
-    @staticmethod
-    def backward(
-        ctx: Any, grad_xx: Tensor, grad_yy: Tensor, grad_z_1: Tensor, grad_z_2: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        angles, weights = ctx.saved_tensors
-        (cos_t, cos_s, cos_q, cos_p), (sin_t, sin_s, sin_q, sin_p) = _cos_and_sin(angles, weights)
-        x_s, y = sin_t * cos_s, sin_t * sin_s
-        x_q = torch.addcmul(sin_q * cos_t, cos_q, x_s)
-        z = torch.addcmul(cos_q * cos_t, sin_q, x_s, value=-1)
-        x_p = torch.addcmul(cos_p * x_q, sin_p, y, value=-1)
-        y_p = torch.addcmul(cos_p * y, sin_p, x_q)
-        grad_x, grad_y = grad_xx * x_p.flip(0), grad_yy * y_p.flip(0)
-        grad_z = torch.stack((grad_z_1, grad_z_2))
-        # From the last rotation to the first, turn the gradient back; its torque is the angle's gradient.
-        grad_x, grad_y = (
-            torch.addcmul(cos_p * grad_x, sin_p, grad_y),
-            torch.addcmul(cos_p * grad_y, sin_p, grad_x, value=-1),
-        )
-        grad_p = torch.addcmul(grad_y * x_q, grad_x, y, value=-1)
-        grad_q = torch.addcmul(grad_x * z, grad_z, x_q, value=-1)
-        grad_x, grad_z = (
-            torch.addcmul(cos_q * grad_x, sin_q, grad_z, value=-1),
-            torch.addcmul(cos_q * grad_z, sin_q, grad_x),
-        )
-        grad_s = torch.addcmul(grad_y * x_s, grad_x, y, value=-1)
-        grad_t = torch.addcmul(cos_s * grad_x, sin_s, grad_y) * cos_t - grad_z * sin_t
-        (t_1, t_2), (s_1, s_2), (q_1, q_2), (p_1, p_2) = grad_t, grad_s, grad_q, grad_p
-        grad_angles = torch.stack((p_2, t_1 + q_2, s_1 + s_2), dim=-1)
-        of_weights = torch.stack((s_1, q_1, p_1, s_2, t_2)).sum(1)
-        grad_weights = pad(of_weights, (0, 0, 0, 1)).unflatten(0, (2, 3)).mT
-        return grad_angles, grad_weights
-
-
-def _cos_and_sin(angles: Tensor, weights: Tensor) -> tuple[tuple[Tensor, ...], tuple[Tensor, ...]]:
-    """Cosines and sines (Tensors of shape (2, batch, n_wires)) of the angles t, s, q and p."""
     phi, theta, omega = angles.unbind(-1)
-    (phi_1, phi_2), (theta_1, theta_2), (omega_1, _) = weights.unbind(-1)
+    phi_1, theta_1, omega_1, phi_2, theta_2, _ = weights.mT.flatten(0, 1).unbind(0)
     like = theta.shape
     turns = torch.stack(
         (
@@ -196,4 +140,8 @@ def _cos_and_sin(angles: Tensor, weights: Tensor) -> tuple[tuple[Tensor, ...], t
         )
     )
     turns = torch.unflatten(turns, 0, (4, 2))
-    return torch.cos(turns).unbind(0), torch.sin(turns).unbind(0)
+    cos_t, cos_s, cos_q, cos_p = torch.cos(turns).unbind(0)
+    sin_t, sin_s, sin_q, sin_p = torch.sin(turns).unbind(0)
+    x, y = sin_t * cos_s, sin_t * sin_s
+    x, z = torch.addcmul(sin_q * cos_t, cos_q, x), torch.addcmul(cos_q * cos_t, sin_q, x, value=-1)
+    return torch.addcmul(cos_p * x, sin_p, y, value=-1), torch.addcmul(cos_p * y, sin_p, x), z
