@@ -365,3 +365,13 @@ def test_state_dict_holds_the_weights_alone(method, noise):
 def test_conversion_to_float64_loses_nothing(method, n_blocks):
     circuit = make_circuit(3, n_blocks, noise=NOISE, method=method, dtype=torch.float32)
     assert_exact(circuit.double())
+
+
+@pytest.mark.parametrize(("method", "n_blocks"), [("closed-form", 2), ("causal-cone", 3), ("dense", 3)])
+def test_training_after_inference_mode(method, n_blocks):
+    circuit = make_circuit(3, n_blocks, noise=NOISE, method=method)
+    angles = draw_angles(3)
+    with torch.inference_mode():
+        circuit(angles)
+    circuit(angles).sum().backward()
+    assert circuit.weights.grad.abs().sum() > 0

@@ -126,16 +126,21 @@ class NativeCircuit(ReuploadCircuit):
         return torch.compile(MethodType(own, self), fullgraph=True)
 
     def _noise_of_two_blocks(self, like: Tensor) -> Sequence[Tensor]:
-        """`bloch.noise_of_two_blocks` as tensors, kept: to make them anew would copy to a GPU in each call."""
+        """`bloch.noise_of_two_blocks` as tensors, kept: each call would copy them to a GPU anew."""
+
+        def tensors() -> Sequence[Tensor]:
+            numbers = bloch.noise_of_two_blocks(
+                self._channels, self._entangler_channels, self._readout_scale
+            )
+            return torch.tensor(numbers, dtype=like.dtype, device=like.device).unbind()
+
+        if torch.compiler.is_compiling():
+            return tensors()  # constants of the graph
         key = like.dtype, like.device
-        noise = self._noise.get(key)
-        if noise is None:
-            noise = like.new_tensor(
-                bloch.noise_of_two_blocks(self._channels, self._entangler_channels, self._readout_scale)
-            ).unbind()
-            if not torch.compiler.is_compiling():
-                self._noise[key] = noise
-        return noise
+        if key not in self._noise:
+            with torch.inference_mode(False):  # what is made in inference mode serves no training
+                self._noise[key] = tensors()
+        return self._noise[key]
 
     def _over_neighbours(self, values: Tensor) -> Tensor:
         """Product of the values of each wire's neighbours: shape (batch, n_wires)."""

@@ -129,16 +129,10 @@ def _unit_vectors(angles: Tensor, weights: Tensor) -> tuple[Tensor, Tensor, Tens
     row runs backwards, with all four angles negated, which negates its x and nothing else.
     """
     phi, theta, omega = angles.unbind(-1)
-    phi_1, theta_1, omega_1, phi_2, theta_2, _ = weights.mT.flatten(0, 1).unbind(0)
-    like = theta.shape
-    turns = torch.stack(
-        (
-            *(theta, theta_2.expand(like)),
-            *(omega + phi_1, omega + phi_2),
-            *(theta_1.expand(like), theta),
-            *(omega_1.expand(like), phi),
-        )
-    )
+    # Expanded all at once, so that the gradient of the weights takes one sum over the batch.
+    of_weights = weights.mT.flatten(0, 1).unsqueeze(1).expand(-1, len(angles), -1)
+    phi_1, theta_1, omega_1, phi_2, theta_2, _ = of_weights.unbind(0)
+    turns = torch.stack((theta, theta_2, omega + phi_1, omega + phi_2, theta_1, theta, omega_1, phi))
     turns = torch.unflatten(turns, 0, (4, 2))
     cos_t, cos_s, cos_q, cos_p = torch.cos(turns).unbind(0)
     sin_t, sin_s, sin_q, sin_p = torch.sin(turns).unbind(0)
