@@ -3,70 +3,101 @@
 Both are stored as real tensors of shape (batch, *wires, local), wires in order, and both are advanced
 by the same step: a real 4x4 matrix on one wire after the other. For a statevector the four numbers of a
 wire are the real and imaginary parts of its two amplitudes; for a Pauli vector they are the
-coefficients of I, X, Y and Z. Cost per sample: n_blocks * n_wires * 2^n_wires without noise, and
-n_blocks * n_wires * 4^n_wires with it.
+coefficients of I, Z, X and Y. Multiply-adds per sample: n_blocks * n_wires * 8 * 2^n_wires without
+noise, and n_blocks * n_wires * 4 * 4^n_wires with it.
 """
 
 import torch
 from torch import Tensor
 
 from sqdr.circuit import Pairs
-from sqdr.noise import BlochMap
 
 
-def statevector(quaternions: Tensor, pairs: Pairs) -> Tensor:
+def statevector(quaternions: Tensor, cz_signs: Tensor, z_signs: Tensor) -> Tensor:
     """<Z> of a noiseless circuit.
 
     Args:
-        quaternions (Tensor of shape (n_blocks, batch, n_wires, 4)): rotations of each block.
-        pairs (tuple of pairs): wires of each CZ of a layer.
+        quaternions (Tensor of shape (4, n_blocks, batch, n_wires)): rotations of each block.
+        cz_signs (Tensor of shape (2 ** n_wires, 1)): diagonal of a CZ layer.
+        z_signs (Tensor of shape (2 ** n_wires, n_wires)): diagonals of Z on each wire.
 
     Returns:
         Tensor of shape (batch, n_wires)
     """
-    n_blocks, batch, n_wires, _ = quaternions.shape
-    gates = _gates(quaternions)
-    signs = _cz_signs(pairs, n_wires, quaternions)
-    state = quaternions.new_zeros(batch, 2**n_wires, 2)
+    w, x, y, z = quaternions.unbind(0)
+    # U = [[w - iz, -y - ix], [y - ix, w + iz]] on (Re 0, Im 0, Re 1, Im 1).
+    gates = torch.stack((w, z, -y, x, -z, w, -x, -y, y, x, w, -z, -x, y, z, w), dim=-1)
+    gates = torch.unflatten(gates, -1, (4, 4))
+    state = quaternions.new_zeros(w.shape[1], len(cz_signs), 2)
     state[:, 0, 0] = 1
-    for block in range(n_blocks):
-        state = _on_every_wire(state, gates[block])
-        if block < n_blocks - 1:
-            state = state * signs
-    probabilities = state.square().sum(-1)
-    return probabilities @ _z_signs(n_wires, quaternions)
+    for block, gate in enumerate(gates):
+        if block > 0:
+            state = state * cz_signs
+        state = _on_every_wire(state, gate)
+    return state.square().sum(-1) @ z_signs
 
 
-def pauli_vector(
-    quaternions: Tensor, channels: BlochMap, entangler_channels: BlochMap, pairs: Pairs
-) -> Tensor:
+def pauli_vector(matrices: Tensor, source: Tensor, signs: Tensor) -> Tensor:
     """<Z> of a noisy circuit.
 
     Args:
-        quaternions (Tensor of shape (n_blocks, batch, n_wires, 4)): rotations of each block.
-        channels (BlochMap): noise after the rotations of each block.
-        entangler_channels (BlochMap): noise after each CZ layer.
-        pairs (tuple of pairs): wires of each CZ of a layer.
+        matrices (Tensor of shape (4, 4, n_blocks, batch, n_wires)): transfer matrices, as
+            `transfer_matrices` returns them.
+        source (Tensor of shape (4 ** n_wires,)): where a CZ layer takes each coefficient from, and
+        signs (Tensor of shape (4 ** n_wires, 1)): with which sign, as `cz_permutation` returns them.
 
     Returns:
         Tensor of shape (batch, n_wires)
     """
-    _, batch, n_wires, _ = quaternions.shape
-    transfer = _transfer_matrices(quaternions, channels)
-    # Noise after a CZ layer acts on one wire at a time, so the next block's matrices take it in.
-    later = transfer[1:] @ _channel_matrix(entangler_channels, quaternions)
-    source, signs = _cz_permutation(pairs, n_wires, quaternions)
+    batch, n_wires = matrices.shape[-2:]
     # |0><0| is (I + Z) / 2; the factor is left out, which makes the coefficients expectation values.
-    ground = quaternions.new_tensor([1, 0, 0, 1])
+    ground = matrices.new_tensor([1, 1, 0, 0])
     state = ground
     for _ in range(n_wires - 1):
         state = torch.kron(state, ground)
     state = state.expand(batch, -1).unsqueeze(-1)
-    state = _on_every_wire(state, transfer[0])
-    for matrices in later:
-        state = _on_every_wire(state[:, source] * signs, matrices)
-    z_on_one_wire = [3 * 4 ** (n_wires - 1 - wire) for wire in range(n_wires)]
+    for block, matrix in enumerate(matrices.permute(2, 3, 4, 0, 1)):
+        if block > 0:
+            state = state[:, source] * signs
+        state = _on_every_wire(state, matrix)
+    z_on_one_wire = [4 ** (n_wires - 1 - wire) for wire in range(n_wires)]
     return state[:, z_on_one_wire, 0]
+
+
+def cz_signs(pairs: Pairs, n_wires: int) -> Tensor:
+    """Diagonal of a CZ layer: shape (2 ** n_wires, 1)."""
+    states = torch.arange(2**n_wires)
+    negative = torch.zeros_like(states)
+    for first, second in pairs:
+        negative ^= (states >> (n_wires - 1 - first)) & (states >> (n_wires - 1 - second))
+    return _signs(negative).unsqueeze(-1)
+
+
+def z_signs(n_wires: int) -> Tensor:
+    """Diagonals of Z on each wire: shape (2 ** n_wires, n_wires)."""
+    places = torch.arange(n_wires - 1, -1, -1)
+    return _signs(torch.arange(2**n_wires).unsqueeze(-1) >> places)
+
+
+def cz_permutation(pairs: Pairs, n_wires: int) -> tuple[Tensor, Tensor]:
+    """A CZ layer on a Pauli vector: new[p] = signs[p] * old[source[p]].
+
+    I, Z, X, Y are the digits 0, 1, 2, 3 of p, wire 0 first. CZ multiplies each side by Z if the other
+    side is X or Y, that is, if the upper bit of the other digit is set. That flips the lower bit: it
+    swaps I with Z and X with Y. It costs a sign when both sides are X or Y and they differ (XY -> -YX,
+    but XX -> YY).
+
+    Returns:
+        source (integer Tensor of shape (4 ** n_wires,)) and signs (Tensor of shape (4 ** n_wires, 1))
+    """
+    source = torch.arange(4**n_wires)
+    negative = torch.zeros_like(source)
+    for pair in pairs:
+        first, second = (2 * (n_wires - 1 - wire) for wire in pair)
+        flips_second, flips_first = source >> (first + 1) & 1, source >> (second + 1) & 1
+        negative ^= flips_second & flips_first & (source >> first ^ source >> second)
+        source ^= (flips_first << first) | (flips_second << second)
+    return source, _signs(negative).unsqueeze(-1)
 
 
 def _on_every_wire(state: Tensor, matrices: Tensor) -> Tensor:
@@ -85,70 +116,6 @@ def _on_every_wire(state: Tensor, matrices: Tensor) -> Tensor:
     return state.reshape(batch, size, parts)
 
 
-def _gates(quaternions: Tensor) -> Tensor:
-    """U = [[w - iz, -y - ix], [y - ix, w + iz]] on (Re 0, Im 0, Re 1, Im 1): shape (..., 4, 4)."""
-    w, x, y, z = quaternions.unbind(-1)
-    rows = (w, z, -y, x, -z, w, -x, -y, y, x, w, -z, -x, y, z, w)
-    return torch.stack(rows, dim=-1).unflatten(-1, (4, 4))
-
-
-def _transfer_matrices(quaternions: Tensor, channels: BlochMap) -> Tensor:
-    """Pauli transfer matrices of a rotation followed by channels: shape (..., 4, 4)."""
-    w, x, y, z = quaternions.unbind(-1)
-    zero, one = torch.zeros_like(w), torch.ones_like(w)
-    # fmt: off
-    rotation = torch.stack((
-        one, zero, zero, zero,
-        zero, 1 - 2 * (y * y + z * z), 2 * (x * y - w * z), 2 * (x * z + w * y),
-        zero, 2 * (x * y + w * z), 1 - 2 * (x * x + z * z), 2 * (y * z - w * x),
-        zero, 2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y),
-    ), dim=-1).unflatten(-1, (4, 4))
-    # fmt: on
-    return _channel_matrix(channels, quaternions) @ rotation
-
-
-def _channel_matrix(channels: BlochMap, like: Tensor) -> Tensor:
-    """The Pauli transfer matrix of channels: shape (4, 4)."""
-    matrix = torch.diag(like.new_tensor([1, channels.scale_x, channels.scale_y, channels.scale_z]))
-    matrix[3, 0] = channels.shift_z
-    return matrix
-
-
-def _cz_signs(pairs: Pairs, n_wires: int, like: Tensor) -> Tensor:
-    """Diagonal of a CZ layer: shape (2 ** n_wires, 1)."""
-    bits = _digits(2, n_wires, like.device)
-    exponent = torch.zeros_like(bits[0])
-    for first, second in pairs:
-        exponent += bits[first] * bits[second]
-    return (1 - 2 * (exponent % 2)).to(like.dtype).unsqueeze(-1)
-
-
-def _z_signs(n_wires: int, like: Tensor) -> Tensor:
-    """Diagonals of Z on each wire: shape (2 ** n_wires, n_wires)."""
-    return (1 - 2 * _digits(2, n_wires, like.device)).to(like.dtype).T
-
-
-def _cz_permutation(pairs: Pairs, n_wires: int, like: Tensor) -> tuple[Tensor, Tensor]:
-    """A CZ layer on a Pauli vector: new[p] = signs[p] * old[source[p]].
-
-    CZ multiplies each side by Z if the other side is X or Y. That swaps I with Z and X with Y, and
-    costs a sign when both sides are X or Y and they differ (XY -> -YX, but XX -> YY).
-    """
-    paulis = _digits(4, n_wires, like.device)  # 0, 1, 2, 3 for I, X, Y, Z
-    negative = torch.zeros_like(paulis[0])
-    for first, second in pairs:
-        a, b = paulis[first].clone(), paulis[second].clone()
-        a_flips, b_flips = (a == 1) | (a == 2), (b == 1) | (b == 2)
-        negative += a_flips & b_flips & (a != b)
-        paulis[first] = torch.where(b_flips, 3 - a, a)
-        paulis[second] = torch.where(a_flips, 3 - b, b)
-    place_values = 4 ** torch.arange(n_wires - 1, -1, -1, device=like.device)
-    source = (paulis * place_values.unsqueeze(-1)).sum(0)
-    return source, (1 - 2 * (negative % 2)).to(like.dtype).unsqueeze(-1)
-
-
-def _digits(base: int, n_wires: int, device: torch.device) -> Tensor:
-    """Digit of each wire in 0, 1, ... base ** n_wires - 1, wire 0 first: (n_wires, base ** n_wires)."""
-    numbers = torch.arange(base**n_wires, device=device)
-    place_values = base ** torch.arange(n_wires - 1, -1, -1, device=device)
-    return numbers // place_values.unsqueeze(-1) % base
+def _signs(exponent: Tensor) -> Tensor:
+    """(-1) ** exponent, from the lowest bit of an integer tensor."""
+    return 1.0 - 2.0 * (exponent & 1)

@@ -1,11 +1,15 @@
-"""The rotations of one block on one wire, as unit quaternions.
+"""The map of one block on one wire: its rotations as quaternions, or with noise as a transfer matrix.
 
 A quaternion (w, x, y, z) stands for w I - i (x X + y Y + z Z). It holds the rotation of a state and
 that of a Bloch vector, and its product is cheap and real.
 """
 
+import math
+
 import torch
 from torch import Tensor
+
+from sqdr.noise import BlochMap
 
 
 def block_quaternions(angles: Tensor, weights: Tensor) -> Tensor:
@@ -16,28 +20,64 @@ def block_quaternions(angles: Tensor, weights: Tensor) -> Tensor:
         weights (Tensor of shape (n_blocks, n_wires, 3)): in radians.
 
     Returns:
-        Tensor of shape (n_blocks, batch, n_wires, 4): unit quaternions.
+        Tensor of shape (4, n_blocks, batch, n_wires): unit quaternions.
     """
-    w1, x1, y1, z1 = _rot(angles)
-    w2, x2, y2, z2 = _rot(weights.unsqueeze(1))
-    return torch.stack(
-        (
-            w2 * w1 - x2 * x1 - y2 * y1 - z2 * z1,
-            w2 * x1 + x2 * w1 + y2 * z1 - z2 * y1,
-            w2 * y1 - x2 * z1 + y2 * w1 + z2 * x1,
-            w2 * z1 + x2 * y1 - y2 * x1 + z2 * w1,
-        ),
-        dim=-1,
+    n_blocks = len(weights)
+    phi, theta, omega = torch.cat((weights, angles)).unbind(-1)
+    halves = torch.stack((theta, omega + phi, omega - phi)) / 2
+    cos_tilt, cos_sum, cos_difference = torch.cos(halves).unbind(0)
+    sin_tilt, sin_sum, sin_difference = torch.sin(halves).unbind(0)
+    quaternions = torch.stack(
+        (cos_tilt * cos_sum, -sin_tilt * sin_difference, sin_tilt * cos_difference, cos_tilt * sin_sum)
     )
+    of_weights, of_angles = quaternions.tensor_split((n_blocks,), dim=1)
+    w, x, y, z = of_weights.unbind(0)
+    product_with = torch.stack((w, -x, -y, -z, x, w, -z, y, y, z, w, -x, z, -y, x, w))
+    product_with = torch.unflatten(product_with, 0, (4, 4)).unsqueeze(3)
+    return (product_with * of_angles.unsqueeze(1)).sum(1)
 
 
-def _rot(angles: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Rot(phi, theta, omega) = RZ(omega) RY(theta) RZ(phi) as (w, x, y, z)."""
-    phi, theta, omega = (angles / 2).unbind(-1)
-    cos, sin = torch.cos(theta), torch.sin(theta)
-    return (
-        cos * torch.cos(omega + phi),
-        -sin * torch.sin(omega - phi),
-        sin * torch.cos(omega - phi),
-        cos * torch.sin(omega + phi),
+def transfer_matrices(
+    angles: Tensor, weights: Tensor, channels: BlochMap, entangler_channels: BlochMap
+) -> Tensor:
+    """Pauli transfer matrices of every block on every wire, in the order I, Z, X, Y.
+
+    The noise after a CZ layer acts on one wire at a time: the block that follows takes it in.
+
+    Args:
+        angles (Tensor of shape (batch, n_wires, 3)): in radians.
+        weights (Tensor of shape (n_blocks, n_wires, 3)): in radians.
+        channels (BlochMap): noise after the rotations of each block.
+        entangler_channels (BlochMap): noise after each CZ layer.
+
+    Returns:
+        Tensor of shape (4, 4, n_blocks, batch, n_wires): entry [row, column, ...] is what the old
+        expectation value of Pauli `column` contributes to the new one of Pauli `row`.
+    """
+    quaternions = math.sqrt(2) * block_quaternions(angles, weights)
+    w, xyz = quaternions[:1], quaternions[1:]
+    even, odd = xyz * xyz.roll(-1, 0), w * xyz.roll(1, 0)
+    (r_yx, r_zy, r_xz), (r_xy, r_yz, r_zx) = even + odd, even - odd
+    r_xx, r_yy, r_zz = xyz * xyz + (w * w - 1)
+    none = torch.zeros_like(r_zz)
+    # The I column holds what noise with a shift in Z, folded in from before the rotation, becomes.
+    rotations = torch.stack(
+        (
+            *(none, none, none, none),
+            *(r_zz, r_zz, r_zx, r_zy),
+            *(r_xz, r_xz, r_xx, r_xy),
+            *(r_yz, r_yz, r_yx, r_yy),
+        )
+    )
+    rows = (0.0, channels.scale_z, channels.scale_x, channels.scale_y)
+    before = entangler_channels
+    columns = [(0.0, 1.0, 1.0, 1.0)]
+    columns += (len(weights) - 1) * [(before.shift_z, before.scale_z, before.scale_x, before.scale_y)]
+    scale = [[[row * block[column] for block in columns] for column in range(4)] for row in rows]
+    offset = [[0.0] * 4 for _ in range(4)]
+    offset[0][0], offset[1][0] = 1.0, channels.shift_z
+    return torch.addcmul(
+        angles.new_tensor(offset).reshape(4, 4, 1, 1, 1),
+        torch.unflatten(rotations, 0, (4, 4)),
+        angles.new_tensor(scale).reshape(4, 4, -1, 1, 1),
     )

@@ -1,0 +1,377 @@
+"""The native engine: its three methods against density matrices, gradients, choice and refusal."""
+
+import copy
+import itertools
+import pickle
+
+import numpy as np
+import pytest
+import torch
+
+from sqdr import (
+    AmplitudeDamping,
+    BitFlip,
+    Depolarizing,
+    NoiseModel,
+    PhaseDamping,
+    PhaseFlip,
+)
+from sqdr.backends.native import NativeCircuit
+
+NOISE = NoiseModel(
+    after_rotation=(BitFlip(0.02), Depolarizing(0.03), AmplitudeDamping(0.1)),
+    after_entangler=(PhaseFlip(0.04), AmplitudeDamping(0.05), PhaseDamping(0.06)),
+    readout_error=0.07,
+)
+NOISES = [pytest.param(None, id="noiseless"), pytest.param(NOISE, id="noisy")]
+
+
+def density_matrix_expectations(angles, weights, pairs, noise):
+    """<Z> of every wire, from full density matrices and Kraus operators.
+
+    Args:
+        angles (array of shape (batch, n_wires, 3)): in radians.
+        weights (array of shape (n_blocks, n_wires, 3)): in radians.
+        pairs (sequence of pairs of ints): wires of each CZ of a layer.
+        noise (NoiseModel or None)
+
+    Returns:
+        array of shape (batch, n_wires)
+    """
+    n_blocks, n_wires, _ = weights.shape
+
+    def on_wire(matrix, wire):
+        return np.kron(np.kron(np.eye(2**wire), matrix), np.eye(2 ** (n_wires - 1 - wire)))
+
+    def rotation(phi, theta, omega):
+        def rz(angle):
+            return np.diag(np.exp([-0.5j * angle, 0.5j * angle]))
+
+        cos, sin = np.cos(theta / 2), np.sin(theta / 2)
+        return rz(omega) @ np.array([[cos, -sin], [sin, cos]]) @ rz(phi)
+
+    def after_channels(rho, channels):
+        for channel in channels:
+            for wire in range(n_wires):
+                operators = [on_wire(kraus, wire) for kraus in _kraus_operators(channel)]
+                rho = sum(operator @ rho @ operator.conj().T for operator in operators)
+        return rho
+
+    bits = np.arange(2**n_wires)[:, None] >> np.arange(n_wires)[::-1] & 1
+    cz_layer = np.ones(2**n_wires)
+    for first, second in pairs:
+        cz_layer *= 1 - 2 * bits[:, first] * bits[:, second]
+    values = np.empty((len(angles), n_wires))
+    for sample, data in enumerate(angles):
+        rho = np.zeros((2**n_wires, 2**n_wires), dtype=complex)
+        rho[0, 0] = 1
+        for block in range(n_blocks):
+            for wire in range(n_wires):
+                unitary = on_wire(rotation(*weights[block, wire]) @ rotation(*data[wire]), wire)
+                rho = unitary @ rho @ unitary.conj().T
+            rho = after_channels(rho, noise.after_rotation if noise else ())
+            if block < n_blocks - 1:
+                rho = cz_layer[:, None] * rho * cz_layer
+                rho = after_channels(rho, noise.after_entangler if noise else ())
+        values[sample] = np.diag(rho).real @ (1 - 2 * bits)
+    return values * (1 - 2 * noise.readout_error) if noise else values
+
+
+def _kraus_operators(channel):
+    identity, x, y, z = (
+        np.eye(2),
+        np.array([[0, 1], [1, 0]]),
+        np.array([[0, -1j], [1j, 0]]),
+        np.diag([1, -1]),
+    )
+    match channel:
+        case BitFlip(p=p):
+            return np.sqrt(1 - p) * identity, np.sqrt(p) * x
+        case PhaseFlip(p=p):
+            return np.sqrt(1 - p) * identity, np.sqrt(p) * z
+        case Depolarizing(p=p):
+            return np.sqrt(1 - p) * identity, *(np.sqrt(p / 3) * pauli for pauli in (x, y, z))
+        case AmplitudeDamping(gamma=gamma):
+            return np.diag([1, np.sqrt(1 - gamma)]), np.array([[0, np.sqrt(gamma)], [0, 0]])
+        case PhaseDamping(gamma=gamma):
+            return np.diag([1, np.sqrt(1 - gamma)]), np.diag([0, np.sqrt(gamma)])
+    raise AssertionError(f"no Kraus operators for {channel!r}")
+
+
+def make_circuit(n_wires, n_blocks, **options):
+    torch.manual_seed(n_wires + 10 * n_blocks)
+    return NativeCircuit(n_wires, n_blocks, init_mode="uniform", **{"dtype": torch.float64} | options)
+
+
+def draw_angles(n_wires, batch=2, dtype=torch.float64):
+    generator = torch.Generator().manual_seed(n_wires)
+    return 6 * torch.rand(batch, 3 * n_wires, generator=generator, dtype=dtype) - 3
+
+
+def assert_exact(circuit, atol=1e-10):
+    angles = draw_angles(circuit.n_wires)
+    expected = density_matrix_expectations(
+        angles.reshape(-1, circuit.n_wires, 3).numpy(),
+        circuit.weights.detach().double().numpy(),
+        circuit.pairs,
+        circuit.noise,
+    )
+    actual = circuit(angles.to(circuit.weights.dtype)).detach().double().numpy()
+    np.testing.assert_allclose(actual, expected, rtol=0, atol=atol)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize(
+    ("n_wires", "n_blocks", "entanglement"),
+    [
+        (2, 2, "linear"),
+        (3, 3, "linear"),
+        (3, 4, "linear"),
+        (5, 3, "linear"),
+        (5, 4, "linear"),
+        (4, 5, "linear"),
+        (6, 3, "linear"),
+        (6, 4, "linear"),
+        (3, 2, "circular"),
+        (5, 3, "circular"),
+        (6, 3, "circular"),
+    ],
+)
+def test_causal_cone_is_exact(n_wires, n_blocks, entanglement, noise):
+    assert_exact(
+        make_circuit(n_wires, n_blocks, entanglement=entanglement, noise=noise, method="causal-cone")
+    )
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize(
+    ("n_wires", "n_blocks", "entanglement"),
+    [
+        (1, 1, "linear"),
+        (1, 3, "linear"),
+        (3, 1, "circular"),
+        (2, 2, "linear"),
+        (2, 2, "circular"),
+        (3, 2, "circular"),
+        (5, 2, "linear"),
+        (5, 2, "circular"),
+        (3, 2, "none"),
+        (3, 3, "none"),
+        (5, 2, [(0, 4), (3, 0), (0, 1)]),
+        (4, 2, list(itertools.combinations(range(4), 2))),
+    ],
+)
+def test_closed_form_is_exact(n_wires, n_blocks, entanglement, noise):
+    assert_exact(
+        make_circuit(n_wires, n_blocks, entanglement=entanglement, noise=noise, method="closed-form")
+    )
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize(
+    ("n_wires", "n_blocks", "entanglement"),
+    [
+        (1, 2, "linear"),
+        (3, 3, "linear"),
+        (3, 4, "circular"),
+        (3, 3, "none"),
+        (4, 3, list(itertools.combinations(range(4), 2))),
+        (4, 4, [(2, 0), (1, 2)]),
+    ],
+)
+def test_dense_is_exact(n_wires, n_blocks, entanglement, noise):
+    assert_exact(
+        make_circuit(n_wires, n_blocks, entanglement=entanglement, noise=noise, method="dense")
+    )
+
+
+@pytest.mark.parametrize("place", ["after_rotation", "after_entangler"])
+@pytest.mark.parametrize(
+    "channel",
+    [BitFlip(0.3), PhaseFlip(0.3), Depolarizing(0.3), AmplitudeDamping(0.3), PhaseDamping(0.3)],
+    ids=lambda channel: type(channel).__name__,
+)
+@pytest.mark.parametrize(("method", "n_blocks"), [("closed-form", 2), ("causal-cone", 3), ("dense", 3)])
+def test_each_channel_is_exact_in_each_place(method, n_blocks, channel, place):
+    assert_exact(make_circuit(3, n_blocks, noise=NoiseModel(**{place: (channel,)}), method=method))
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize(
+    ("method", "n_wires", "n_blocks"), [("closed-form", 5, 2), ("causal-cone", 5, 4), ("dense", 4, 3)]
+)
+def test_float32_is_close(method, n_wires, n_blocks, noise):
+    circuit = make_circuit(n_wires, n_blocks, noise=noise, method=method, dtype=torch.float32)
+    assert_exact(circuit, atol=1e-5)
+
+
+GRADIENT_CASES = [
+    ("closed-form", 3, 1, "linear"),
+    ("closed-form", 3, 2, "linear"),
+    ("closed-form", 3, 2, "circular"),
+    ("closed-form", 3, 2, [(0, 2)]),
+    ("closed-form", 2, 3, "none"),
+    ("causal-cone", 3, 2, "linear"),
+    ("causal-cone", 2, 3, "linear"),
+    ("causal-cone", 5, 3, "circular"),
+    ("causal-cone", 2, 4, "linear"),
+    ("dense", 2, 3, "linear"),
+]
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize(("method", "n_wires", "n_blocks", "entanglement"), GRADIENT_CASES)
+def test_gradients(method, n_wires, n_blocks, entanglement, noise):
+    circuit = make_circuit(n_wires, n_blocks, entanglement=entanglement, noise=noise, method=method)
+    angles = draw_angles(n_wires).reshape(-1, n_wires, 3).requires_grad_()
+    assert torch.autograd.gradcheck(circuit.expectation_values, (angles, circuit.weights))
+
+
+@pytest.mark.parametrize(
+    ("method", "n_wires", "n_blocks", "entanglement"),
+    [case for case in GRADIENT_CASES if case[1] == 2 or case[0] == "closed-form"],
+)
+def test_second_derivatives(method, n_wires, n_blocks, entanglement):
+    circuit = make_circuit(n_wires, n_blocks, entanglement=entanglement, noise=NOISE, method=method)
+    angles = draw_angles(n_wires, batch=1).reshape(-1, n_wires, 3).requires_grad_()
+    assert torch.autograd.gradgradcheck(circuit.expectation_values, (angles, circuit.weights))
+
+
+def test_gradient_where_an_expectation_value_is_zero():
+    circuit = make_circuit(3, 2)
+    angles = torch.zeros(1, 3, 3, dtype=torch.float64)
+    with torch.no_grad():
+        circuit.weights.zero_()
+        circuit.weights[0, :, 1] = torch.pi / 2
+    assert torch.autograd.gradcheck(
+        circuit.expectation_values, (angles.requires_grad_(), circuit.weights)
+    )
+
+
+@pytest.mark.parametrize("n_blocks", [2, 4])
+def test_a_sample_does_not_depend_on_the_others(n_blocks):
+    circuit = make_circuit(9, n_blocks, noise=NOISE)
+    angles = draw_angles(9, batch=7)
+    torch.testing.assert_close(circuit(angles)[3:4], circuit(angles[3:4]), rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize(("n_blocks", "reach"), [(2, 1), (4, 3)])
+def test_a_wire_depends_on_its_causal_cone_alone(n_blocks, reach):
+    circuit = make_circuit(30, n_blocks, noise=NOISE)
+    angles = draw_angles(30, batch=1).requires_grad_()
+    circuit(angles)[0, 12].backward()
+    depends = angles.grad.reshape(30, 3).abs().sum(-1) > 0
+    assert depends.nonzero().flatten().tolist() == list(range(12 - reach, 13 + reach))
+
+
+@pytest.mark.parametrize(
+    ("n_wires", "n_blocks", "entanglement", "noise", "method"),
+    [
+        (9, 1, "linear", NOISE, "closed-form"),
+        (9, 2, "circular", NOISE, "closed-form"),
+        (9, 2, [(0, 8), (3, 5)], None, "closed-form"),
+        (9, 7, "none", NOISE, "closed-form"),
+        (1, 7, "linear", None, "closed-form"),
+        (9, 4, "linear", None, "causal-cone"),
+        (9, 4, [(i + 1, i) for i in range(8)], None, "causal-cone"),
+        (1000, 4, "linear", NOISE, "causal-cone"),
+        (9, 5, "circular", NOISE, "causal-cone"),
+        (8, 5, "circular", None, "dense"),
+        (3, 6, "linear", NOISE, "dense"),
+        (6, 3, [(0, 1), (0, 2)], None, "dense"),
+    ],
+)
+def test_the_cheapest_method_is_taken(n_wires, n_blocks, entanglement, noise, method):
+    assert make_circuit(n_wires, n_blocks, entanglement=entanglement, noise=noise).method == method
+
+
+@pytest.mark.parametrize(
+    ("n_wires", "n_blocks", "entanglement", "method"),
+    [
+        (3, 3, "linear", "closed-form"),
+        (4, 3, "circular", "causal-cone"),
+        (4, 3, [(0, 2)], "causal-cone"),
+        (3, 3, "linear", "exact"),
+    ],
+)
+def test_a_method_that_cannot_evaluate_the_circuit_is_refused(n_wires, n_blocks, entanglement, method):
+    with pytest.raises(ValueError, match=r'Argument `method` must be ".*" for this circuit, but is'):
+        NativeCircuit(n_wires, n_blocks, entanglement=entanglement, method=method)
+
+
+def test_a_circuit_beyond_memory_is_refused():
+    pairs = list(itertools.combinations(range(40), 2))
+    with pytest.raises(ValueError, match=r"`n_wires` must .* bytes with the dense method"):
+        NativeCircuit(40, 3, entanglement=pairs, noise=NOISE)
+
+
+def test_blocks_beyond_memory_are_refused():
+    with pytest.raises(ValueError, match=r"`n_blocks` must .* bytes with the causal-cone method"):
+        NativeCircuit(200, 20)
+
+
+def test_a_batch_beyond_memory_is_refused():
+    circuit = NativeCircuit(12, 3, method="dense")
+    with pytest.raises(ValueError, match=r"`angles` must hold at most .* samples at a time"):
+        circuit(torch.zeros(1, 36).expand(10**9, 36))
+
+
+@pytest.mark.parametrize("n_blocks", [2, 3])
+def test_compiled_values_and_gradients(n_blocks):
+    circuit = make_circuit(3, n_blocks, noise=NOISE)
+    compiled = make_circuit(3, n_blocks, noise=NOISE, compile=True)
+    angles, angles_compiled = (draw_angles(3).requires_grad_() for _ in range(2))
+    torch.testing.assert_close(compiled(angles_compiled), circuit(angles))
+    circuit(angles).square().sum().backward()
+    compiled(angles_compiled).square().sum().backward()
+    torch.testing.assert_close(angles_compiled.grad, angles.grad)
+    torch.testing.assert_close(compiled.weights.grad, circuit.weights.grad)
+
+
+def test_a_compiled_circuit_is_copied_and_pickled():
+    circuit = make_circuit(3, 2, compile=True)
+    angles = draw_angles(3)
+    with torch.no_grad():
+        expected = circuit(angles)
+    again = pickle.loads(pickle.dumps(copy.deepcopy(circuit)))
+    with torch.no_grad():
+        torch.testing.assert_close(again(angles), expected)
+
+
+@pytest.mark.parametrize(("method", "n_blocks"), [("closed-form", 2), ("causal-cone", 3), ("dense", 3)])
+def test_export(method, n_blocks):
+    circuit = make_circuit(3, n_blocks, noise=NOISE, method=method)
+    angles = draw_angles(3)
+    exported = torch.export.export(circuit, (angles,)).module()
+    torch.testing.assert_close(exported(angles), circuit(angles))
+
+
+@pytest.mark.parametrize("method", ["closed-form", "causal-cone", "dense"])
+def test_copies(method):
+    circuit = make_circuit(3, 2, noise=NOISE, method=method)
+    angles = draw_angles(3)
+    again = pickle.loads(pickle.dumps(copy.deepcopy(circuit)))
+    assert again.method == method
+    torch.testing.assert_close(again(angles), circuit(angles), rtol=0, atol=0)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("method", ["closed-form", "causal-cone", "dense"])
+def test_state_dict_holds_the_weights_alone(method, noise):
+    assert list(make_circuit(3, 2, noise=noise, method=method).state_dict()) == ["weights"]
+
+
+@pytest.mark.parametrize(("method", "n_blocks"), [("closed-form", 2), ("causal-cone", 3), ("dense", 3)])
+def test_conversion_to_float64_loses_nothing(method, n_blocks):
+    circuit = make_circuit(3, n_blocks, noise=NOISE, method=method, dtype=torch.float32)
+    assert_exact(circuit.double())
+
+
+@pytest.mark.parametrize(("method", "n_blocks"), [("closed-form", 2), ("causal-cone", 3), ("dense", 3)])
+def test_training_after_inference_mode(method, n_blocks):
+    circuit = make_circuit(3, n_blocks, noise=NOISE, method=method)
+    angles = draw_angles(3)
+    with torch.inference_mode():
+        circuit(angles)
+    circuit(angles).sum().backward()
+    assert circuit.weights.grad.abs().sum() > 0
