@@ -5,6 +5,7 @@ import itertools
 import pickle
 
 import numpy as np
+import oracle
 import pytest
 import torch
 
@@ -26,78 +27,6 @@ NOISE = NoiseModel(
 NOISES = [pytest.param(None, id="noiseless"), pytest.param(NOISE, id="noisy")]
 
 
-def density_matrix_expectations(angles, weights, pairs, noise):
-    """<Z> of every wire, from full density matrices and Kraus operators.
-
-    Args:
-        angles (array of shape (batch, n_wires, 3)): in radians.
-        weights (array of shape (n_blocks, n_wires, 3)): in radians.
-        pairs (sequence of pairs of ints): wires of each CZ of a layer.
-        noise (NoiseModel or None)
-
-    Returns:
-        array of shape (batch, n_wires)
-    """
-    n_blocks, n_wires, _ = weights.shape
-
-    def on_wire(matrix, wire):
-        return np.kron(np.kron(np.eye(2**wire), matrix), np.eye(2 ** (n_wires - 1 - wire)))
-
-    def rotation(phi, theta, omega):
-        def rz(angle):
-            return np.diag(np.exp([-0.5j * angle, 0.5j * angle]))
-
-        cos, sin = np.cos(theta / 2), np.sin(theta / 2)
-        return rz(omega) @ np.array([[cos, -sin], [sin, cos]]) @ rz(phi)
-
-    def after_channels(rho, channels):
-        for channel in channels:
-            for wire in range(n_wires):
-                operators = [on_wire(kraus, wire) for kraus in _kraus_operators(channel)]
-                rho = sum(operator @ rho @ operator.conj().T for operator in operators)
-        return rho
-
-    bits = np.arange(2**n_wires)[:, None] >> np.arange(n_wires)[::-1] & 1
-    cz_layer = np.ones(2**n_wires)
-    for first, second in pairs:
-        cz_layer *= 1 - 2 * bits[:, first] * bits[:, second]
-    values = np.empty((len(angles), n_wires))
-    for sample, data in enumerate(angles):
-        rho = np.zeros((2**n_wires, 2**n_wires), dtype=complex)
-        rho[0, 0] = 1
-        for block in range(n_blocks):
-            for wire in range(n_wires):
-                unitary = on_wire(rotation(*weights[block, wire]) @ rotation(*data[wire]), wire)
-                rho = unitary @ rho @ unitary.conj().T
-            rho = after_channels(rho, noise.after_rotation if noise else ())
-            if block < n_blocks - 1:
-                rho = cz_layer[:, None] * rho * cz_layer
-                rho = after_channels(rho, noise.after_entangler if noise else ())
-        values[sample] = np.diag(rho).real @ (1 - 2 * bits)
-    return values * (1 - 2 * noise.readout_error) if noise else values
-
-
-def _kraus_operators(channel):
-    identity, x, y, z = (
-        np.eye(2),
-        np.array([[0, 1], [1, 0]]),
-        np.array([[0, -1j], [1j, 0]]),
-        np.diag([1, -1]),
-    )
-    match channel:
-        case BitFlip(p=p):
-            return np.sqrt(1 - p) * identity, np.sqrt(p) * x
-        case PhaseFlip(p=p):
-            return np.sqrt(1 - p) * identity, np.sqrt(p) * z
-        case Depolarizing(p=p):
-            return np.sqrt(1 - p) * identity, *(np.sqrt(p / 3) * pauli for pauli in (x, y, z))
-        case AmplitudeDamping(gamma=gamma):
-            return np.diag([1, np.sqrt(1 - gamma)]), np.array([[0, np.sqrt(gamma)], [0, 0]])
-        case PhaseDamping(gamma=gamma):
-            return np.diag([1, np.sqrt(1 - gamma)]), np.diag([0, np.sqrt(gamma)])
-    raise AssertionError(f"no Kraus operators for {channel!r}")
-
-
 def make_circuit(n_wires, n_blocks, **options):
     torch.manual_seed(n_wires + 10 * n_blocks)
     return NativeCircuit(n_wires, n_blocks, init_mode="uniform", **{"dtype": torch.float64} | options)
@@ -110,14 +39,22 @@ def draw_angles(n_wires, batch=2, dtype=torch.float64):
 
 def assert_exact(circuit, atol=1e-10):
     angles = draw_angles(circuit.n_wires)
-    expected = density_matrix_expectations(
-        angles.reshape(-1, circuit.n_wires, 3).numpy(),
+    noise = circuit.noise or NoiseModel()
+    expected = oracle.batch_expectation_values(
+        angles.numpy(),
         circuit.weights.detach().double().numpy(),
         circuit.pairs,
-        circuit.noise,
+        after_rotation=named(noise.after_rotation),
+        after_entangler=named(noise.after_entangler),
+        readout_error=noise.readout_error,
     )
     actual = circuit(angles.to(circuit.weights.dtype)).detach().double().numpy()
     np.testing.assert_allclose(actual, expected, rtol=0, atol=atol)
+
+
+def named(channels):
+    """Channels in the oracle's terms: (name, strength)."""
+    return [(type(channel).__name__, *vars(channel).values()) for channel in channels]
 
 
 @pytest.mark.parametrize("noise", NOISES)
