@@ -75,7 +75,7 @@ class ModelOptions:
         noise: noise of the circuit.
     """
 
-    T: int = 4
+    T: int = 5
     n_wires: int = 9
     qdr_block: int = 2
     width: int = 4
@@ -108,7 +108,7 @@ class RunOptions:
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     epochs: int = 120
-    learning_rate: float = 3e-2
+    learning_rate: float = 2e-2
     head_learning_rate: float | None = None
     weight_decay: float = 0.0
     label_smoothing: float = 0.0
