@@ -182,9 +182,10 @@ class Run:
                 default_root_dir=self.folder,
             )
             trainer.fit(classifier, self.data)
+            # Before the test, which takes the callbacks back to the best epoch.
+            plots.curves(metrics.rows).savefig(self.folder / "curves.png")
             trainer.test(classifier, self.data, ckpt_path="best", verbose=False)
         accuracy = float(trainer.callback_metrics["test_accuracy"])
-        plots.curves(metrics.rows).savefig(self.folder / "curves.png")
         confusion = classifier.confusion.compute()
         figure = plots.confusion_matrix(confusion.tolist(), self.data.class_names)
         figure.savefig(self.folder / "confusion.png")

@@ -86,6 +86,17 @@ def test_the_best_checkpoint_holds_the_best_epoch_s_weights(run_folder):
     model.load_state_dict(weights)
 
 
+def test_the_curves_show_every_epoch(tmp_path, monkeypatch):
+    from sqdr import training
+
+    plotted = []
+    monkeypatch.setattr(training.plots, "curves", lambda rows: plotted.extend(rows) or curves(rows))
+    assert main([*SMALL, "--learning_rate", "1", "--epochs", "4", "--run", str(tmp_path)]) == 0
+    rows = read_metrics(tmp_path)
+    assert [row["epoch"] for row in plotted] == [0, 1, 2, 3]
+    assert float(rows[-1]["validation_loss"]) > min(float(row["validation_loss"]) for row in rows)
+
+
 @pytest.mark.parametrize("picture", ["curves.png", "confusion.png"])
 def test_pictures_show_something(run_folder, picture):
     pixels = imread(run_folder / picture)
