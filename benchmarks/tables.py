@@ -63,6 +63,13 @@ def main() -> None:
         f"{JAX} at n=9 {peer_start:.1f} s, {ratio(peer_start / start)} times as fast.\n"
     )
 
+    kept = {b["extra_info"]["case"]: b["extra_info"].get("kept_bytes") for b in report["benchmarks"]}
+    large, small = (kept[f"n={n} L=2 batch=64 noisy"] for n in (1000, 100))
+    print(
+        f"Kept for the backward pass at batch 64: {large / 2**20:.1f} MiB at n=1000, {small / 2**20:.1f} MiB "
+        f"at n=100, {ratio(large / small)} times as much.\n"
+    )
+
     print("| engine | noiseless | with noise |")
     print("|---|---|---|")
     for engine in BACKENDS:

@@ -62,6 +62,7 @@ def test_forward_and_backward(engine, case, threads, benchmark):
         if engine != "nn.Linear":
             for computed, expected in zip(first, sqdr_step(case)(), strict=True):
                 np.testing.assert_allclose(_array(computed), _array(expected), atol=1e-3)
+        kept_bytes = kept_for_backward(step)
         start = time.perf_counter()
         step()
         seconds = time.perf_counter() - start
@@ -70,6 +71,7 @@ def test_forward_and_backward(engine, case, threads, benchmark):
             case=str(case),
             threads=threads,
             first_seconds=first_seconds,
+            kept_bytes=kept_bytes,
             torch=torch.__version__,
             processor=platform.processor() or platform.machine(),
             cores=os.cpu_count(),
@@ -82,6 +84,20 @@ def test_forward_and_backward(engine, case, threads, benchmark):
         )
     finally:
         torch.set_num_threads(before)
+
+
+def kept_for_backward(step):
+    """Bytes of the distinct storages that torch keeps for the backward pass."""
+    storages = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        storages[storage.data_ptr()] = storage.nbytes()
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        step()
+    return sum(storages.values())
 
 
 def _array(tensor):

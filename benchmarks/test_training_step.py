@@ -13,6 +13,7 @@ from spikingjelly.activation_based import encoding, functional, layer, neuron, s
 from torch import nn
 
 import sqdr
+from sqdr.spiking import Convolution, IntegrateAndFire
 
 SIZES = {"width 4, 16x16": (4, 16), "width 1, 32x32": (1, 32)}
 
@@ -23,11 +24,7 @@ class SpikingJellyNetwork(nn.Module):
     def __init__(self, model):
         super().__init__()
         self.encoder = encoding.WeightedPhaseEncoder(K=8)
-        layers = []
-        for module in model.spiking.layers:
-            spiking = isinstance(module, neuron.IFNode)
-            layers.append(neuron.IFNode(surrogate_function=surrogate.ATan()) if spiking else module)
-        self.layers = nn.Sequential(*map(_spikingjelly_s_own, layers))
+        self.layers = nn.Sequential(*map(_spikingjelly_s_own, model.spiking.layers))
         functional.set_step_mode(self.layers, "m")
         self.model = model
 
@@ -40,9 +37,15 @@ class SpikingJellyNetwork(nn.Module):
 
 
 def _spikingjelly_s_own(module):
-    """The same layer without anything that sqdr adds to it."""
-    if isinstance(module, nn.MaxPool2d):
-        return layer.MaxPool2d(2, 2)
+    """The layer that sqdr's layer is a subclass of, with the same weights."""
+    match module:
+        case IntegrateAndFire():
+            return neuron.IFNode(surrogate_function=surrogate.ATan())
+        case Convolution():
+            channels = module.in_channels, module.out_channels
+            convolution = layer.Conv2d(*channels, kernel_size=3, padding=1, bias=False)
+            convolution.weight = module.weight
+            return convolution
     return module
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
@@ -77,7 +78,9 @@ def _train(namespace: Any) -> int:
         f"seed {run.options.seed}",
         flush=True,
     )
+    start = time.perf_counter()
     accuracy = run.train()
+    print(f"Trained and tested in {time.perf_counter() - start:.0f} s")
     print(f"Test accuracy: {100 * accuracy:.2f} %")
     print(f"Run folder: {run.folder}")
     return 0

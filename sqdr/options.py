@@ -76,7 +76,7 @@ class ModelOptions:
     """
 
     T: int = 5
-    n_wires: int = 9
+    n_wires: int = 16
     qdr_block: int = 2
     width: int = 4
     angle_scale: float = math.pi
@@ -107,10 +107,10 @@ class RunOptions:
 
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
-    epochs: int = 120
+    epochs: int = 200
     learning_rate: float = 2e-2
     head_learning_rate: float | None = None
     weight_decay: float = 0.0
-    label_smoothing: float = 0.0
+    label_smoothing: float = 0.05
     seed: int = 0
     run: Path | None = None
