@@ -27,7 +27,8 @@ accuracy: $(VENV)/installed
 # The peers go into an environment of their own, which nothing else needs.
 bench: $(VENV)-bench/installed
 	$(VENV)-bench/bin/pytest benchmarks --benchmark-json benchmarks/results.json
-	$(VENV)-bench/bin/python benchmarks/tables.py benchmarks/results.json
+	$(VENV)-bench/bin/python benchmarks/tables.py benchmarks/results.json > benchmarks/RESULTS.md
+	cat benchmarks/RESULTS.md
 
 $(VENV)/installed: EXTRA := dev
 $(VENV)-bench/installed: EXTRA := bench

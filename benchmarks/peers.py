@@ -61,7 +61,9 @@ def linear_step(case: Case) -> Step:
     return _torch_step(linear, linear.weight, case)
 
 
-def _torch_step(layer: nn.Module, weights: torch.Tensor, case: Case) -> Step:
+def _torch_step(
+    layer: Callable[[torch.Tensor], torch.Tensor], weights: torch.Tensor, case: Case
+) -> Step:
     angles = torch.from_numpy(case.angles).requires_grad_()
 
     def step() -> tuple[Any, Any, Any]:
@@ -75,7 +77,12 @@ def _torch_step(layer: nn.Module, weights: torch.Tensor, case: Case) -> Step:
 
 def published_step(case: Case) -> Step:
     """The published implementation's method, rewritten: default.mixed, one sample at a time."""
-    return sqdr_step(case, "pennylane", device="default.mixed", chunk_size=1)
+    circuit = sqdr.create_circuit("pennylane", case.n_wires, case.n_blocks, noise=NOISE)
+    with torch.no_grad():
+        circuit.weights.copy_(torch.from_numpy(case.weights))
+    return _torch_step(
+        lambda angles: torch.stack([circuit(sample) for sample in angles]), circuit.weights, case
+    )
 
 
 def tensorcircuit_step(case: Case) -> Step:

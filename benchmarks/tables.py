@@ -43,8 +43,10 @@ BACKENDS = [NATIVE, COMPILED, "torchquantum", "pennylane", "pennylane lightning.
 
 def main() -> None:
     report = json.loads(Path(sys.argv[1]).read_text())
+    print("# Results of `make bench`\n")
+    print("Float32, forward and backward, medians; each engine at its better number of threads.\n")
     machine = report["machine_info"]
-    print(f"{machine['cpu'].get('brand_raw', machine['machine'])}, {machine['cpu']['count']} cores, ")
+    print(f"{machine['cpu'].get('brand_raw', machine['machine'])}, {machine['cpu']['count']} cores,")
     print(f"Python {machine['python_version']}, {report['datetime'][:10]}\n")
     seconds, first_seconds = best_times(report["benchmarks"])
 
@@ -66,8 +68,8 @@ def main() -> None:
     kept = {b["extra_info"]["case"]: b["extra_info"].get("kept_bytes") for b in report["benchmarks"]}
     large, small = (kept[f"n={n} L=2 batch=64 noisy"] for n in (1000, 100))
     print(
-        f"Kept for the backward pass at batch 64: {large / 2**20:.1f} MiB at n=1000, {small / 2**20:.1f} MiB "
-        f"at n=100, {ratio(large / small)} times as much.\n"
+        f"Kept for the backward pass at batch 64: {large / 2**20:.1f} MiB at n=1000, "
+        f"{small / 2**20:.1f} MiB at n=100, {ratio(large / small)} times as much.\n"
     )
 
     print("| engine | noiseless | with noise |")
