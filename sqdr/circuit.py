@@ -114,9 +114,12 @@ class ReuploadCircuit(nn.Module, ABC):
             has = "is a scalar" if angles.dim() == 0 else f"has {angles.shape[-1]}"
             wires = "1 wire" if self.n_wires == 1 else f"{self.n_wires} wires"
             raise argument_error("angles", f"have {n_features} features for {wires}", has)
-        batch_shape = angles.shape[:-1]
         if angles.numel() == 0:
-            return angles.new_zeros(*batch_shape, self.n_wires)
+            return angles.new_zeros(*angles.shape[:-1], self.n_wires)
+        return self._in_working_dtype(angles)
+
+    def _in_working_dtype(self, angles: Tensor) -> Tensor:
+        """<Z> (..., n_wires) for checked angles (..., 3 * n_wires), in a dtype that is exact enough."""
         dtype = torch.promote_types(angles.dtype, self.weights.dtype)
         if dtype in (torch.float16, torch.bfloat16):
             dtype = torch.float32
@@ -126,7 +129,7 @@ class ReuploadCircuit(nn.Module, ABC):
                 values = self.expectation_values(*inputs)
         else:  # entering the context costs as much as a tenth of a small circuit
             values = self.expectation_values(*inputs)
-        return values.reshape(*batch_shape, self.n_wires).to(angles.dtype)
+        return values.reshape(*angles.shape[:-1], self.n_wires).to(angles.dtype)
 
     def reset_parameters(self) -> None:
         """Draw the weights anew, from torch's default random generator."""

@@ -80,25 +80,13 @@ class NativeCircuit(ReuploadCircuit):
         self.method: Method = min(costs, key=lambda name: costs[name]) if method is None else method
         self._noise: dict[tuple[torch.dtype, torch.device], Sequence[Tensor]] = {}
         self._compile = compile
-        self._compiled: Callable[[Tensor, Tensor], Tensor] | None = None
+        self._compiled: Callable[[Tensor], Tensor] | None = None
         self._refuse_beyond_memory(1, self.weights, keep=False)
         self._register_tables()
 
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
-        if torch.compiler.is_compiling():
-            return self._evaluate(angles, weights)
-        keep = torch.is_grad_enabled() and (angles.requires_grad or weights.requires_grad)
-        self._refuse_beyond_memory(len(angles), angles, keep)
-        if not self._compile:
-            return self._evaluate(angles, weights)
-        if self._compiled is None:
-            self._compiled = self._compiled_evaluation()
-        return self._compiled(angles, weights)
-
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_compiled": None, "_noise": {}}  # made anew where it is used next
-
-    def _evaluate(self, angles: Tensor, weights: Tensor) -> Tensor:
+        if not torch.compiler.is_compiling():
+            self._refuse_beyond_memory(len(angles), angles, _keeps(angles, weights))
         noise = self._channels, self._entangler_channels
         if self.method == "causal-cone":
             ring = self._topology == "ring"
@@ -118,10 +106,22 @@ class NativeCircuit(ReuploadCircuit):
             values = bloch.unentangled(angles, weights, *noise)
         return values if self._readout_scale == 1 else self._readout_scale * values
 
-    def _compiled_evaluation(self) -> Callable[[Tensor, Tensor], Tensor]:
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_compiled": None, "_noise": {}}  # made anew where it is used next
+
+    def _in_working_dtype(self, angles: Tensor) -> Tensor:
+        if not self._compile or torch.compiler.is_compiling():
+            return super()._in_working_dtype(angles)
+        samples = angles.numel() // (3 * self.n_wires)
+        self._refuse_beyond_memory(samples, angles, _keeps(angles, self.weights))
+        if self._compiled is None:
+            self._compiled = self._compiled_evaluation()
+        return self._compiled(angles)
+
+    def _compiled_evaluation(self) -> Callable[[Tensor], Tensor]:
         # PyTorch counts recompilations per code object, over all circuits of the process, and raises
         # beyond eight: so each circuit compiles a code object of its own.
-        evaluate = NativeCircuit._evaluate
+        evaluate = ReuploadCircuit._in_working_dtype
         own = FunctionType(evaluate.__code__.replace(), evaluate.__globals__, evaluate.__name__)
         return torch.compile(MethodType(own, self), fullgraph=True)
 
@@ -209,6 +209,11 @@ class NativeCircuit(ReuploadCircuit):
                 must += ' (at most 2), or `entanglement` be "linear" or "circular"'
             raise argument_error("n_wires", must, f"one sample of {self.n_wires} wires needs {need}")
         raise argument_error("n_blocks", "be smaller", f"one sample of {self.n_blocks} needs {need}")
+
+
+def _keeps(angles: Tensor, weights: Tensor) -> bool:
+    """Whether what a gradient needs is kept."""
+    return torch.is_grad_enabled() and (angles.requires_grad or weights.requires_grad)
 
 
 def _topology(pairs: Pairs, n_wires: int) -> Topology:
