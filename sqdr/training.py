@@ -61,12 +61,14 @@ class Classifier(lightning.LightningModule):
         options = self.options
         head = list(self.model.head.parameters())
         others = [*self.model.spiking.parameters(), *self.model.circuit.parameters()]
+        rate = options.head_learning_rate
+        rates = [options.learning_rate, options.learning_rate if rate is None else rate]
         optimizer = torch.optim.AdamW(
             [{"params": others}, {"params": head}], weight_decay=options.weight_decay
         )
         scheduler = torch.optim.lr_scheduler.OneCycleLR(
             optimizer,
-            max_lr=[options.learning_rate, options.head_learning_rate or options.learning_rate],
+            max_lr=rates,
             total_steps=int(self.trainer.estimated_stepping_batches),
         )
         return {

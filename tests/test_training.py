@@ -122,6 +122,21 @@ def test_every_backend_trains(backend, tmp_path):
     assert len(read_metrics(tmp_path)) == 1
 
 
+def test_a_head_without_a_learning_rate_stays_as_it_was(tmp_path):
+    options = ["--head_learning_rate", "0", "--epochs", "1", "--run", str(tmp_path)]
+    assert main([*SMALL, *options]) == 0
+    checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
+    torch.manual_seed(3)
+    untrained = sqdr.SQDR_CNN(2, 1, 2, n_wires=2, head="linear")
+    assert torch.equal(checkpoint["state_dict"]["model.head.weight"], untrained.head.weight)
+    moved = checkpoint["state_dict"]["model.circuit.weights"] - untrained.circuit.weights
+    assert moved.abs().max() > 0
+
+
+def test_a_model_without_a_head_trains(tmp_path):
+    assert main([*SMALL, "--model.head", "none", "--epochs", "1", "--run", str(tmp_path)]) == 0
+
+
 def test_backends_start_alike(run_folder, tmp_path):
     """Later epochs drift apart, since a spike more or less follows from rounding."""
     assert main([*SMALL, "--model.backend", "torchquantum", "--run", str(tmp_path)]) == 0
