@@ -4,7 +4,9 @@ Every function takes a `Case` and returns a callable without arguments that comp
 angles and weights, the expectation values and the gradients of their sum, and returns all three.
 """
 
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -18,6 +20,20 @@ import sqdr
 Step = Callable[[], tuple[Any, Any, Any]]
 
 NOISE = sqdr.NoiseModel((sqdr.BitFlip(0.02), sqdr.Depolarizing(0.03), sqdr.AmplitudeDamping(0.1)))
+
+
+ALL_THREADS = sorted({1, os.cpu_count() or 1})
+
+
+@contextmanager
+def torch_threads(threads: int) -> Iterator[None]:
+    """torch on this many threads."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)
@@ -47,11 +63,7 @@ class Case:
 
 def sqdr_step(case: Case, backend: str = "native", **options: Any) -> Step:
     """A backend of sqdr."""
-    circuit = sqdr.create_circuit(
-        backend, case.n_wires, case.n_blocks, noise=NOISE if case.noisy else None, **options
-    )
-    with torch.no_grad():
-        circuit.weights.copy_(torch.from_numpy(case.weights))
+    circuit = _circuit(case, backend, **options)
     return _torch_step(circuit, circuit.weights, case)
 
 
@@ -59,6 +71,14 @@ def linear_step(case: Case) -> Step:
     """The layer that a classical network would have in the circuit's place."""
     linear = nn.Linear(3 * case.n_wires, case.n_wires)
     return _torch_step(linear, linear.weight, case)
+
+
+def _circuit(case: Case, backend: str, **options: Any) -> sqdr.ReuploadCircuit:
+    noise = NOISE if case.noisy else None
+    circuit = sqdr.create_circuit(backend, case.n_wires, case.n_blocks, noise=noise, **options)
+    with torch.no_grad():
+        circuit.weights.copy_(torch.from_numpy(case.weights))
+    return circuit
 
 
 def _torch_step(
@@ -77,9 +97,7 @@ def _torch_step(
 
 def published_step(case: Case) -> Step:
     """The published implementation's method, rewritten: default.mixed, one sample at a time."""
-    circuit = sqdr.create_circuit("pennylane", case.n_wires, case.n_blocks, noise=NOISE)
-    with torch.no_grad():
-        circuit.weights.copy_(torch.from_numpy(case.weights))
+    circuit = _circuit(case, "pennylane", device="default.mixed")
     return _torch_step(
         lambda angles: torch.stack([circuit(sample) for sample in angles]), circuit.weights, case
     )

@@ -13,7 +13,15 @@ import time
 import numpy as np
 import pytest
 import torch
-from peers import Case, linear_step, published_step, sqdr_step, tensorcircuit_step
+from peers import (
+    ALL_THREADS,
+    Case,
+    linear_step,
+    published_step,
+    sqdr_step,
+    tensorcircuit_step,
+    torch_threads,
+)
 
 NOISY, NOISELESS = Case(9, 2, 16, noisy=True), Case(9, 2, 16, noisy=False)
 
@@ -27,7 +35,6 @@ ENGINES = {
     "tensorcircuit-ng, jitted": tensorcircuit_step,
     "nn.Linear": linear_step,
 }
-ALL_THREADS = sorted({1, os.cpu_count() or 1})
 ONE_SETTING = ("native, compiled", "tensorcircuit-ng, jitted")
 CASES = [
     *[(engine, NOISELESS) for engine in ENGINES if engine != "published method"],
@@ -52,9 +59,7 @@ MEASURED = [
 
 @pytest.mark.parametrize(("engine", "case", "threads"), MEASURED, ids=str)
 def test_forward_and_backward(engine, case, threads, benchmark):
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with torch_threads(threads):
         start = time.perf_counter()
         step = ENGINES[engine](case)
         first = step()
@@ -81,8 +86,6 @@ def test_forward_and_backward(engine, case, threads, benchmark):
             rounds=int(np.clip(2 / seconds, 3, 400)),
             iterations=max(1, int(5e-4 / seconds)),
         )
-    finally:
-        torch.set_num_threads(before)
 
 
 def kept_for_backward(step):

@@ -4,11 +4,9 @@ Forward, cross entropy and backward, at batch 64 and T = 10. The reference is th
 it is written there: SpikingJelly's layers in multi-step mode, reset after each step.
 """
 
-import os
-
 import pytest
 import torch
-from peers import NOISE
+from peers import ALL_THREADS, NOISE, torch_threads
 from spikingjelly.activation_based import encoding, functional, layer, neuron, surrogate
 from torch import nn
 
@@ -49,9 +47,9 @@ def _spikingjelly_s_own(module):
     return module
 
 
-def model_of(width, head="linear-relu"):
+def model_of(width):
     torch.manual_seed(0)
-    return sqdr.SQDR_CNN(10, 1, 10, width=width, noise=NOISE, head=head)
+    return sqdr.SQDR_CNN(10, 1, 10, width=width, noise=NOISE)
 
 
 def with_linear(model):
@@ -66,16 +64,14 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("threads", sorted({1, os.cpu_count() or 1}), ids=lambda n: f"{n}threads")
+@pytest.mark.parametrize("threads", ALL_THREADS, ids=lambda n: f"{n}threads")
 @pytest.mark.parametrize("size", SIZES)
 @pytest.mark.parametrize("network", NETWORKS)
 def test_training_step(network, size, threads, benchmark):
     width, side = SIZES[size]
     images = torch.rand(64, 1, side, side, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(64) % 10
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
+    with torch_threads(threads):
         model = NETWORKS[network](width)
         if network == "SpikingJelly's layers":
             torch.testing.assert_close(model(images), model_of(width)(images), atol=1e-4, rtol=0)
@@ -86,5 +82,3 @@ def test_training_step(network, size, threads, benchmark):
 
         benchmark.extra_info.update(engine=network, case=size, threads=threads)
         benchmark.pedantic(step, rounds=40, warmup_rounds=3)
-    finally:
-        torch.set_num_threads(before)

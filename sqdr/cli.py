@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import sqdr
+from sqdr.options import RunOptions
 from sqdr.registry import MissingPackageError, backend_names, create_circuit, distribution
 
 
@@ -43,8 +44,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _parser(jsonargparse: Any) -> Any:
-    from sqdr.options import RunOptions
-
     def new_parser(description: str, **options: Any) -> Any:
         return jsonargparse.ArgumentParser(description=description, exit_on_error=False, **options)
 
@@ -61,8 +60,6 @@ def _parser(jsonargparse: Any) -> Any:
 
 
 def _train(namespace: Any) -> int:
-    from sqdr.options import RunOptions
-
     values = {field.name: getattr(namespace, field.name) for field in fields(RunOptions)}
     try:
         from sqdr.training import Run

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning
+import numpy as np
 import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
@@ -67,15 +68,8 @@ class ImageData(lightning.LightningDataModule):
         self.class_names = [names[label] for label in classes]
         train, test = (_keep_classes(split, classes) for split in (train, test))
         self.in_channels = train.images.shape[1]
-        kept, held_out = train_test_split(
-            torch.arange(len(train.labels)).numpy(),
-            test_size=options.validation_fraction,
-            stratify=train.labels.numpy(),
-            random_state=0,
-        )
-        self.train = self._resized(Images(train.images[kept], train.labels[kept]))
-        self.validation = self._resized(Images(train.images[held_out], train.labels[held_out]))
-        self.test = self._resized(test)
+        train, validation = _stratified_split(train, options.validation_fraction)
+        self.train, self.validation, self.test = map(self._resized, (train, validation, test))
 
     def train_dataloader(self) -> DataLoader[Any]:
         # Batch normalisation follows its last batches closely (momentum sqrt(0.1)), so a small last one
@@ -116,12 +110,9 @@ def load_images(name: DataName, root: Path, download: bool) -> tuple[Images, Ima
     if name == "digits":
         images, labels = load_digits(return_X_y=True)
         images = torch.as_tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16
-        split = train_test_split(
-            images.numpy(), labels, test_size=_DIGITS_TEST_SIZE, stratify=labels, random_state=0
-        )
-        train_images, test_images, train_labels, test_labels = map(torch.as_tensor, split)
+        digits = Images(images, torch.as_tensor(labels))
         names = [str(digit) for digit in range(10)]
-        return Images(train_images, train_labels), Images(test_images, test_labels), names
+        return *_stratified_split(digits, _DIGITS_TEST_SIZE), names
     if name not in _TORCHVISION:
         choices = ", ".join(["digits", *_TORCHVISION])
         raise argument_error("name", f"be one of {choices}", f"is {name!r}")
@@ -187,6 +178,20 @@ def _as_images(dataset: Any) -> Images:
     images = torch.as_tensor(dataset.data)
     images = images.unsqueeze(1) if images.dim() == 3 else images.permute(0, 3, 1, 2)
     return Images(images.float() / 255, torch.as_tensor(dataset.targets))
+
+
+def _stratified_split(split: Images, held_out: float) -> tuple[Images, Images]:
+    """The images kept and those held out (a fraction or a number of them), the same each time."""
+    kept, others = train_test_split(
+        np.arange(len(split.labels)),
+        test_size=held_out,
+        stratify=split.labels.numpy(),
+        random_state=0,
+    )
+    return (
+        Images(split.images[kept], split.labels[kept]),
+        Images(split.images[others], split.labels[others]),
+    )
 
 
 def _checked_classes(classes: Sequence[int], n_classes: int) -> list[int]:

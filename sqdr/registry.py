@@ -10,6 +10,7 @@ from typing import Any
 
 from sqdr.circuit import Capability, Entanglement, ReuploadCircuit
 from sqdr.noise import NoiseModel
+from sqdr.validation import argument_error
 
 GROUP = "sqdr.backends"
 
@@ -44,8 +45,7 @@ def load_backend(name: str) -> type[ReuploadCircuit]:
     """
     table = _entry_points()
     if name not in table:
-        choices = ", ".join(table)
-        raise ValueError(f"Argument `backend` must be one of {choices}, but is {name!r}.")
+        raise argument_error("backend", f"be one of {', '.join(table)}", f"is {name!r}")
     try:
         backend = table[name].load()
     except ModuleNotFoundError as error:

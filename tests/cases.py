@@ -1,16 +1,25 @@
 """Circuits that every backend is compared on, with what the oracle says of them."""
 
+import copy
+import pickle
 from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
 import oracle
+import pytest
 import torch
 
 import sqdr
 
 BACKENDS = ("native", "pennylane", "torchquantum")
 NOISY_BACKENDS = ("native", "pennylane")
+
+DUPLICATES = pytest.mark.parametrize(
+    "duplicate",
+    [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))],
+    ids=["deepcopy", "pickle"],
+)
 
 CHANNELS = {
     "BitFlip": sqdr.BitFlip,

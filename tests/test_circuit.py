@@ -1,12 +1,10 @@
 """The circuit's face: shapes, dtypes, weights, checks, copies."""
 
-import copy
 import math
-import pickle
 
 import pytest
 import torch
-from cases import BACKENDS
+from cases import BACKENDS, DUPLICATES
 
 import sqdr
 from sqdr.circuit import entangled_pairs
@@ -185,11 +183,7 @@ def test_uniform_weights_fill_their_range():
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(
-    "duplicate",
-    [copy.deepcopy, lambda circuit: pickle.loads(pickle.dumps(circuit))],
-    ids=["deepcopy", "pickle"],
-)
+@DUPLICATES
 def test_copies_are_equal_and_independent(backend, duplicate):
     circuit, angles = circuit_of(backend), torch.linspace(-1, 1, 9)
     expected = circuit(angles)

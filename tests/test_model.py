@@ -2,11 +2,10 @@
 
 import copy
 import math
-import pickle
 
 import pytest
 import torch
-from cases import BACKENDS
+from cases import BACKENDS, DUPLICATES
 from torch import nn
 
 import sqdr
@@ -121,11 +120,7 @@ def test_every_parameter_gets_a_gradient(backend):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize(
-    "duplicate",
-    [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))],
-    ids=["deepcopy", "pickle"],
-)
+@DUPLICATES
 def test_copies_after_a_training_step(backend, duplicate):
     model, images = model_of(backend=backend).train(), images_of()
     model(images).sum().backward()

@@ -1,6 +1,5 @@
 """The spiking front end against the same layers run by SpikingJelly."""
 
-import copy
 import math
 import pickle
 from concurrent.futures import ThreadPoolExecutor
@@ -8,6 +7,7 @@ from itertools import pairwise
 
 import pytest
 import torch
+from cases import DUPLICATES
 from spikingjelly.activation_based import encoding, functional, layer, neuron, surrogate
 from torch import nn
 
@@ -216,11 +216,7 @@ def test_empty_batch():
     assert encoder.eval()(pictures(0)).shape == (0, OUT)
 
 
-@pytest.mark.parametrize(
-    "duplicate",
-    [copy.deepcopy, lambda model: pickle.loads(pickle.dumps(model))],
-    ids=["deepcopy", "pickle"],
-)
+@DUPLICATES
 @pytest.mark.parametrize("used", [False, True])
 def test_copy_computes_the_same(duplicate, used):
     encoder, _ = pair()
