@@ -174,6 +174,26 @@ def test_second_derivatives(method, n_wires, n_blocks, entanglement):
     assert torch.autograd.gradgradcheck(circuit.expectation_values, (angles, circuit.weights))
 
 
+@pytest.mark.parametrize("entanglement", ["linear", "circular", [(0, 2)]])
+def test_forward_mode_and_batched_gradients(entanglement):
+    circuit = make_circuit(3, 2, entanglement=entanglement, noise=NOISE)
+    inputs = draw_angles(3).reshape(-1, 3, 3).requires_grad_(), circuit.weights
+    assert torch.autograd.gradcheck(
+        circuit.expectation_values, inputs, check_forward_ad=True, check_batched_grad=True
+    )
+
+
+def test_gradients_of_each_sample_by_torch_func():
+    circuit, angles = make_circuit(3, 2, noise=NOISE), draw_angles(3)
+
+    def total(weights, sample):
+        return torch.func.functional_call(circuit, {"weights": weights}, (sample,)).sum()
+
+    of_samples = torch.func.vmap(torch.func.grad(total), (None, 0))(circuit.weights.detach(), angles)
+    expected = [torch.autograd.grad(circuit(sample).sum(), circuit.weights)[0] for sample in angles]
+    torch.testing.assert_close(of_samples, torch.stack(expected))
+
+
 def test_gradient_where_an_expectation_value_is_zero():
     circuit = make_circuit(3, 2)
     angles = torch.zeros(1, 3, 3, dtype=torch.float64)

@@ -1,6 +1,7 @@
 """sqdr's own engine: exact, batched, differentiable, with noise, needing torch alone."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from types import FunctionType, MethodType
 from typing import Any, ClassVar, Literal
 
@@ -8,6 +9,7 @@ import torch
 from torch import Tensor
 
 from sqdr.backends.native import bloch, causal_cone, dense
+from sqdr.backends.native.autograd import evaluate
 from sqdr.backends.native.memory import UNCHECKED_BYTES, available_bytes
 from sqdr.backends.native.rotation import block_quaternions, transfer_matrices
 from sqdr.circuit import Capability, Entanglement, Pairs, ReuploadCircuit, entangled_pairs
@@ -99,9 +101,7 @@ class NativeCircuit(ReuploadCircuit):
             matrices = transfer_matrices(angles, weights, *noise)
             values = dense.pauli_vector(matrices, self._cz_source, self._cz_signs.to(angles.dtype))
         elif self.n_blocks == 2:  # readout error included
-            return bloch.two_blocks(
-                angles, weights, self._noise_of_two_blocks(angles), self._over_neighbours
-            )
+            return self._two_blocks(angles, weights)
         else:
             values = bloch.unentangled(angles, weights, *noise)
         return values if self._readout_scale == 1 else self._readout_scale * values
@@ -142,14 +142,17 @@ class NativeCircuit(ReuploadCircuit):
                 self._noise[key] = tensors()
         return self._noise[key]
 
-    def _over_neighbours(self, values: Tensor) -> Tensor:
-        """Product of the values of each wire's neighbours: shape (batch, n_wires)."""
+    def _two_blocks(self, angles: Tensor, weights: Tensor) -> Tensor:
+        noise = self._noise_of_two_blocks(angles)
         match self._topology:
             case "chain":
-                return bloch.over_chain(values)
+                evaluation = bloch.TwoBlocks(noise, bloch.on_chain, bloch.on_chain_gradient)
             case "ring":
-                return bloch.over_ring(values)
-        return bloch.over_table(values, self._neighbours)
+                evaluation = bloch.TwoBlocks(noise, bloch.on_ring, bloch.on_ring_gradient)
+            case _:
+                neighbours = partial(bloch.on_table, neighbours=self._neighbours)
+                return bloch.two_blocks(angles, weights, noise, neighbours)[0]
+        return evaluate(evaluation, angles, weights)
 
     def _register_tables(self) -> None:
         """Constants of the method, as buffers: they move with the circuit, and are not saved."""

@@ -1,0 +1,59 @@
+"""One autograd node for a whole circuit, in place of one for each of its operations."""
+
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+from torch.autograd import forward_ad
+
+Tensors = Sequence[Tensor]
+
+
+class Evaluation(Protocol):
+    """A function of tensors with a gradient of its own."""
+
+    def function(self, *inputs: Tensor) -> Tensor:
+        """The value, by operations that torch differentiates."""
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensors]:
+        """The value, and what `backward` needs of the way there."""
+
+    def backward(self, grad: Tensor, inputs: Tensors, kept: Tensors) -> Tensors:
+        """Gradients of the inputs, given that of the value and what `forward` kept."""
+
+
+def evaluate(evaluation: Evaluation, *inputs: Tensor) -> Tensor:
+    """The value of `evaluation`, differentiable in all ways that torch knows.
+
+    Reverse mode goes through `evaluation.backward`. Second derivatives, forward mode, the transforms of
+    `torch.func` and compiled code go through `evaluation.function`.
+    """
+    if torch.compiler.is_compiling() or _is_transformed(inputs):
+        return evaluation.function(*inputs)
+    value: Tensor = _Node.apply(evaluation, *inputs)
+    return value
+
+
+class _Node(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, evaluation: Evaluation, *inputs: Tensor) -> Tensor:
+        value, kept = evaluation.forward(*inputs)
+        ctx.evaluation, ctx.n_inputs = evaluation, len(inputs)
+        ctx.save_for_backward(*inputs, *kept)
+        return value
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        inputs, kept = ctx.saved_tensors[: ctx.n_inputs], ctx.saved_tensors[ctx.n_inputs :]
+        if torch.is_grad_enabled() or _is_transformed((grad,)):
+            return None, *torch.func.vjp(ctx.evaluation.function, *inputs)[1](grad)
+        return None, *ctx.evaluation.backward(grad, inputs, kept)
+
+
+def _is_transformed(tensors: Tensors) -> bool:
+    """Whether a transform of `torch.func` or forward mode is at work."""
+    if torch._C._functorch.maybe_current_level() is not None:
+        return True
+    unpack: Callable[[Tensor], Any] = forward_ad.unpack_dual
+    return any(unpack(tensor).tangent is not None for tensor in tensors)
