@@ -28,6 +28,7 @@ accuracy: $(VENV)/installed
 bench: $(VENV)-bench/installed
 	$(VENV)-bench/bin/pytest benchmarks --benchmark-json benchmarks/results.json
 	$(VENV)-bench/bin/python benchmarks/tables.py benchmarks/results.json > benchmarks/RESULTS.md
+	$(VENV)-bench/bin/python benchmarks/profile_training_step.py >> benchmarks/RESULTS.md
 	cat benchmarks/RESULTS.md
 
 $(VENV)/installed: EXTRA := dev

@@ -4,9 +4,7 @@ Every function takes a `Case` and returns a callable without arguments that comp
 angles and weights, the expectation values and the gradients of their sum, and returns all three.
 """
 
-import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -20,20 +18,6 @@ import sqdr
 Step = Callable[[], tuple[Any, Any, Any]]
 
 NOISE = sqdr.NoiseModel((sqdr.BitFlip(0.02), sqdr.Depolarizing(0.03), sqdr.AmplitudeDamping(0.1)))
-
-
-ALL_THREADS = sorted({1, os.cpu_count() or 1})
-
-
-@contextmanager
-def torch_threads(threads: int) -> Iterator[None]:
-    """torch on this many threads."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 @dataclass(frozen=True)

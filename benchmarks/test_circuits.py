@@ -1,29 +1,18 @@
-"""Time of one forward and backward pass of a circuit: sqdr's backends beside their peers.
+"""Forward and backward pass of a circuit by one engine, beside another engine: one test a comparison.
 
-`make bench` runs this and prints the tables of `tables.py`. Values and gradients are compared with the
-native engine's before anything is timed. The peers are torch's nn.Linear, PennyLane, TorchQuantum and
-tensorcircuit-ng; torch engines run on one thread and on all, and the better counts. XLA chooses its
-threads itself, and compiled code runs on one.
+The two take turns, so that whatever else the machine does slows both. Values and gradients are compared
+with the native engine's before anything is timed. torch engines run on one thread or on all, whichever
+is faster; XLA chooses its threads itself, and compiled code runs on one.
 """
 
-import os
-import platform
 import time
+from functools import cache
 
 import numpy as np
 import pytest
 import torch
-from peers import (
-    ALL_THREADS,
-    Case,
-    linear_step,
-    published_step,
-    sqdr_step,
-    tensorcircuit_step,
-    torch_threads,
-)
-
-NOISY, NOISELESS = Case(9, 2, 16, noisy=True), Case(9, 2, 16, noisy=False)
+from comparison import Engine, best_threads, compare
+from peers import Case, linear_step, published_step, sqdr_step, tensorcircuit_step
 
 ENGINES = {
     "native": sqdr_step,
@@ -36,56 +25,56 @@ ENGINES = {
     "nn.Linear": linear_step,
 }
 ONE_SETTING = ("native, compiled", "tensorcircuit-ng, jitted")
-CASES = [
-    *[(engine, NOISELESS) for engine in ENGINES if engine != "published method"],
-    *[(engine, NOISY) for engine in ("native", "native, compiled", "pennylane", "published method")],
-    ("tensorcircuit-ng, jitted", NOISY),
-    *[("native, compiled", Case(9, 3, 16, True)), ("native", Case(9, 3, 16, True))],
-    ("tensorcircuit-ng, jitted", Case(9, 3, 16, True)),
-    *[("native, compiled", Case(9, 4, 16, True)), ("native", Case(9, 4, 16, True))],
-    ("tensorcircuit-ng, jitted", Case(9, 4, 16, False)),
-    ("torchquantum", Case(9, 4, 16, False)),
-    ("native", Case(100, 2, 16, True)),
-    ("native", Case(100, 2, 64, True)),
-    ("native", Case(1000, 2, 64, True)),
-    ("native", Case(1000, 4, 16, True)),
-]
-MEASURED = [
-    (engine, case, threads)
-    for engine, case in CASES
-    for threads in (ALL_THREADS[:1] if engine in ONE_SETTING else ALL_THREADS)
+
+NATIVE, COMPILED, JAX = "native", "native, compiled", "tensorcircuit-ng, jitted"
+TWO, NOISY_TWO = Case(9, 2, 16, noisy=False), Case(9, 2, 16, noisy=True)
+NOISY_THREE = Case(9, 3, 16, noisy=True)
+FOUR, NOISY_FOUR = Case(9, 4, 16, noisy=False), Case(9, 4, 16, noisy=True)
+
+#: (what is timed, what it is compared with): each an engine and a case.
+COMPARISONS = [
+    ((NATIVE, NOISY_TWO), ("pennylane", NOISY_TWO)),
+    ((NATIVE, NOISY_TWO), ("published method", NOISY_TWO)),
+    ((NATIVE, NOISY_TWO), (JAX, NOISY_TWO)),
+    ((COMPILED, NOISY_TWO), (JAX, NOISY_TWO)),
+    ((COMPILED, NOISY_THREE), (JAX, NOISY_THREE)),
+    ((NATIVE, TWO), ("torchquantum", TWO)),
+    ((COMPILED, TWO), ("torchquantum", TWO)),
+    ((NATIVE, TWO), ("pennylane", TWO)),
+    ((COMPILED, TWO), ("pennylane", TWO)),
+    ((NATIVE, TWO), ("pennylane lightning.qubit", TWO)),
+    ((NATIVE, TWO), (JAX, TWO)),
+    ((NATIVE, NOISY_TWO), (JAX, TWO)),
+    ((COMPILED, NOISY_TWO), (JAX, TWO)),
+    ((COMPILED, NOISY_FOUR), (JAX, FOUR)),
+    ((NATIVE, NOISY_FOUR), ("torchquantum", FOUR)),
+    ((NATIVE, NOISY_TWO), (NATIVE, TWO)),
+    ((NATIVE, Case(100, 2, 16, noisy=True)), (JAX, NOISY_TWO)),  # to the first gradient
+    ((NATIVE, NOISY_TWO), ("nn.Linear", TWO)),
+    ((COMPILED, NOISY_TWO), ("nn.Linear", TWO)),
+    ((NATIVE, Case(100, 2, 64, noisy=True)), (NATIVE, Case(1000, 2, 64, noisy=True))),
+    ((NATIVE, Case(1000, 4, 16, noisy=True)), ("nn.Linear", TWO)),
 ]
 
 
-@pytest.mark.parametrize(("engine", "case", "threads"), MEASURED, ids=str)
-def test_forward_and_backward(engine, case, threads, benchmark):
-    with torch_threads(threads):
-        start = time.perf_counter()
-        step = ENGINES[engine](case)
-        first = step()
-        first_seconds = time.perf_counter() - start
-        if engine != "nn.Linear":
-            for computed, expected in zip(first, sqdr_step(case)(), strict=True):
-                np.testing.assert_allclose(_array(computed), _array(expected), atol=1e-3)
-        kept_bytes = kept_for_backward(step) if engine == "native" else None
-        start = time.perf_counter()
-        step()
-        seconds = time.perf_counter() - start
-        benchmark.extra_info.update(
-            engine=engine,
-            case=str(case),
-            threads=threads,
-            first_seconds=first_seconds,
-            kept_bytes=kept_bytes,
-            torch=torch.__version__,
-            processor=platform.processor() or platform.machine(),
-            cores=os.cpu_count(),
-        )
-        benchmark.pedantic(
-            step,
-            rounds=int(np.clip(2 / seconds, 3, 400)),
-            iterations=max(1, int(5e-4 / seconds)),
-        )
+@pytest.mark.parametrize(("subject", "peer"), COMPARISONS, ids=lambda pair: ", ".join(map(str, pair)))
+def test_forward_and_backward(subject, peer, benchmark):
+    compare(benchmark, _engine(*subject), _engine(*peer))
+
+
+@cache
+def _engine(name, case):
+    """An engine on a case, checked against the native one."""
+    start = time.perf_counter()
+    step = ENGINES[name](case)
+    first = step()
+    first_seconds = time.perf_counter() - start
+    if name != "nn.Linear":
+        for computed, expected in zip(first, sqdr_step(case)(), strict=True):
+            np.testing.assert_allclose(_array(computed), _array(expected), atol=1e-3)
+    threads = 1 if name in ONE_SETTING else best_threads(step)
+    kept_bytes = kept_for_backward(step) if name == "native" else None
+    return Engine(name, str(case), step, threads, first_seconds, kept_bytes)
 
 
 def kept_for_backward(step):

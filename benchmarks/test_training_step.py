@@ -4,15 +4,19 @@ Forward, cross entropy and backward, at batch 64 and T = 10. The reference is th
 it is written there: SpikingJelly's layers in multi-step mode, reset after each step.
 """
 
+import os
+
 import pytest
 import torch
-from peers import ALL_THREADS, NOISE, torch_threads
+from comparison import Engine, compare
+from peers import NOISE
 from spikingjelly.activation_based import encoding, functional, layer, neuron, surrogate
 from torch import nn
 
 import sqdr
 from sqdr.spiking import Convolution, IntegrateAndFire
 
+THREADS = sorted({1, os.cpu_count() or 1})
 SIZES = {"width 4, 16x16": (4, 16), "width 1, 32x32": (1, 32)}
 
 
@@ -64,21 +68,34 @@ NETWORKS = {
 }
 
 
-@pytest.mark.parametrize("threads", ALL_THREADS, ids=lambda n: f"{n}threads")
-@pytest.mark.parametrize("size", SIZES)
-@pytest.mark.parametrize("network", NETWORKS)
-def test_training_step(network, size, threads, benchmark):
+SUBJECT = "SQDR_CNN, noisy"
+COMPARISONS = [
+    (size, threads, peer)
+    for size in SIZES
+    for threads in THREADS
+    for peer in NETWORKS
+    if peer != SUBJECT
+]
+
+
+def training_step(name, size):
+    """Forward, cross entropy and backward of a network, checked against SQDR-CNN where it is equal."""
     width, side = SIZES[size]
     images = torch.rand(64, 1, side, side, generator=torch.Generator().manual_seed(1))
     labels = torch.arange(64) % 10
-    with torch_threads(threads):
-        model = NETWORKS[network](width)
-        if network == "SpikingJelly's layers":
-            torch.testing.assert_close(model(images), model_of(width)(images), atol=1e-4, rtol=0)
+    model = NETWORKS[name](width)
+    if name == "SpikingJelly's layers":
+        torch.testing.assert_close(model(images), model_of(width)(images), atol=1e-4, rtol=0)
 
-        def step():
-            model.zero_grad()
-            nn.functional.cross_entropy(model(images), labels).backward()
+    def step():
+        model.zero_grad()
+        nn.functional.cross_entropy(model(images), labels).backward()
 
-        benchmark.extra_info.update(engine=network, case=size, threads=threads)
-        benchmark.pedantic(step, rounds=40, warmup_rounds=3)
+    return step
+
+
+@pytest.mark.parametrize(("size", "threads", "peer"), COMPARISONS)
+def test_training_step(size, threads, peer, benchmark):
+    case = f"{size}, threads: {threads}"
+    subject, peer = (Engine(name, case, training_step(name, size), threads) for name in (SUBJECT, peer))
+    compare(benchmark, subject, peer)
