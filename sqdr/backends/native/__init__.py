@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
+from sqdr.backends.memory import check_memory
 from sqdr.backends.native import bloch, causal_cone, dense
-from sqdr.backends.native.memory import UNCHECKED_BYTES, available_bytes
-from sqdr.backends.native.rotation import block_quaternions, transfer_matrices
+from sqdr.backends.native.rotation import block_quaternions, noise_of_matrices, transfer_matrices
 from sqdr.circuit import Capability, Entanglement, Pairs, ReuploadCircuit, entangled_pairs
 from sqdr.noise import NoiseModel, compose
 from sqdr.validation import argument_error
@@ -66,81 +66,88 @@ class NativeCircuit(ReuploadCircuit):
         **options: Any,
     ) -> None:
         super().__init__(n_wires, n_blocks, **options)
-        noise = self.noise or NoiseModel()
-        self._channels = compose(noise.after_rotation)
-        self._entangler_channels = compose(noise.after_entangler)
-        self._readout_scale = noise.readout_scale
         # Readout error alone leaves the state pure.
-        self._is_pure = not (noise.after_rotation or noise.after_entangler)
+        self._is_pure = not (self._noise.after_rotation or self._noise.after_entangler)
         self._topology = _topology(self.pairs, self.n_wires)
         costs = self._multiply_adds()
         if method is not None and method not in costs:
             able = " or ".join(f'"{name}"' for name in costs)
             raise argument_error("method", f"be {able} for this circuit", f"is {method!r}")
         self.method: Method = min(costs, key=lambda name: costs[name]) if method is None else method
-        self._noise: dict[tuple[torch.dtype, torch.device], Sequence[Tensor]] = {}
+        self._fixed_noise: dict[tuple[torch.dtype, torch.device], Sequence[Tensor]] = {}
         self._compile = compile
-        self._compiled: Callable[[Tensor], Tensor] | None = None
+        self._compiled: Callable[..., Tensor] | None = None
         self._refuse_beyond_memory(1, self.weights, keep=False)
         self._register_tables()
 
-    def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
+    def expectation_values(
+        self, angles: Tensor, weights: Tensor, noise: NoiseModel | None = None
+    ) -> Tensor:
+        """As in `ReuploadCircuit`; `noise` is the realised noise, if it is there already."""
         if not torch.compiler.is_compiling():
-            self._refuse_beyond_memory(len(angles), angles, _keeps(angles, weights))
-        noise = self._channels, self._entangler_channels
-        if self.method == "causal-cone":
-            ring = self._topology == "ring"
-            values = causal_cone.expectation_values(angles, weights, *noise, ring=ring)
-        elif self.method == "dense" and self._is_pure:
+            self._refuse_beyond_memory(len(angles), angles, self._keeps(angles, weights))
+        if noise is None:
+            noise = self.realised_noise(angles)
+        if self.method == "dense" and self._is_pure:
             quaternions = block_quaternions(angles, weights)
             signs = self._cz_signs.to(angles.dtype), self._z_signs.to(angles.dtype)
             values = dense.statevector(quaternions, *signs)
-        elif self.method == "dense":
-            matrices = transfer_matrices(angles, weights, *noise)
-            values = dense.pauli_vector(matrices, self._cz_source, self._cz_signs.to(angles.dtype))
-        elif self.n_blocks == 2:  # readout error included
+        elif self.method == "closed-form" and self.n_blocks == 2:  # readout error included
             return bloch.two_blocks(
-                angles, weights, self._noise_of_two_blocks(angles), self._over_neighbours
+                angles, weights, self._noise_tensors_of(noise, angles), self._over_neighbours
             )
         else:
-            values = bloch.unentangled(angles, weights, *noise)
-        return values if self._readout_scale == 1 else self._readout_scale * values
+            scale, offset = self._noise_tensors_of(noise, angles)
+            if self.method == "causal-cone":
+                ring = self._topology == "ring"
+                values = causal_cone.expectation_values(angles, weights, scale, offset, ring=ring)
+            elif self.method == "dense":
+                matrices = transfer_matrices(angles, weights, scale, offset)
+                cz_signs = self._cz_signs.to(angles.dtype)
+                values = dense.pauli_vector(matrices, self._cz_source, cz_signs)
+            else:
+                values = bloch.unentangled(angles, weights, scale, offset)
+        if not isinstance(noise.readout_error, Tensor) and noise.readout_error == 0:
+            return values
+        return noise.readout_scale * values
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_compiled": None, "_noise": {}}  # made anew where it is used next
+        return self.__dict__ | {"_compiled": None, "_fixed_noise": {}}  # made anew where used next
 
-    def _in_working_dtype(self, angles: Tensor) -> Tensor:
+    def _in_working_dtype(self, angles: Tensor, *more: Any) -> Tensor:
         if not self._compile or torch.compiler.is_compiling():
-            return super()._in_working_dtype(angles)
+            return super()._in_working_dtype(angles, *more)
         samples = angles.numel() // (3 * self.n_wires)
-        self._refuse_beyond_memory(samples, angles, _keeps(angles, self.weights))
+        self._refuse_beyond_memory(samples, angles, self._keeps(angles, self.weights))
         if self._compiled is None:
             self._compiled = self._compiled_evaluation()
-        return self._compiled(angles)
+        if not self._noise_is_fixed:  # compiled code can neither draw nor report a bad strength
+            rows = angles.reshape(-1, self.n_wires, 3).to(self._working_dtype(angles))
+            more = (self.realised_noise(rows),)
+        return self._compiled(angles, *more)
 
-    def _compiled_evaluation(self) -> Callable[[Tensor], Tensor]:
+    def _compiled_evaluation(self) -> Callable[..., Tensor]:
         # PyTorch counts recompilations per code object, over all circuits of the process, and raises
         # beyond eight: so each circuit compiles a code object of its own.
         evaluate = ReuploadCircuit._in_working_dtype
         own = FunctionType(evaluate.__code__.replace(), evaluate.__globals__, evaluate.__name__)
         return torch.compile(MethodType(own, self), fullgraph=True)
 
-    def _noise_of_two_blocks(self, like: Tensor) -> Sequence[Tensor]:
-        """`bloch.noise_of_two_blocks` as tensors, kept: each call would copy them to a GPU anew."""
-
-        def tensors() -> Sequence[Tensor]:
-            numbers = bloch.noise_of_two_blocks(
-                self._channels, self._entangler_channels, self._readout_scale
-            )
-            return torch.tensor(numbers, dtype=like.dtype, device=like.device).unbind()
-
-        if torch.compiler.is_compiling():
-            return tensors()  # constants of the graph
+    def _noise_tensors_of(self, noise: NoiseModel, like: Tensor) -> Sequence[Tensor]:
+        """The noise as the method takes it; kept if fixed, since each copy to a GPU takes time."""
+        if torch.compiler.is_compiling() or not self._noise_is_fixed:
+            return self._new_noise_tensors(noise, like)
         key = like.dtype, like.device
-        if key not in self._noise:
+        if key not in self._fixed_noise:
             with torch.inference_mode(False):  # what is made in inference mode serves no training
-                self._noise[key] = tensors()
-        return self._noise[key]
+                self._fixed_noise[key] = self._new_noise_tensors(noise, like)
+        return self._fixed_noise[key]
+
+    def _new_noise_tensors(self, noise: NoiseModel, like: Tensor) -> Sequence[Tensor]:
+        maps = compose(noise.after_rotation), compose(noise.after_entangler)
+        if self.method == "closed-form" and self.n_blocks == 2:
+            return bloch.noise_of_two_blocks(*maps, noise.readout_scale, like)
+        return noise_of_matrices(*maps, self.n_blocks, like)
 
     def _over_neighbours(self, values: Tensor) -> Tensor:
         """Product of the values of each wire's neighbours: shape (batch, n_wires)."""
@@ -192,28 +199,16 @@ class NativeCircuit(ReuploadCircuit):
     def _refuse_beyond_memory(self, samples: int, like: Tensor, keep: bool) -> None:
         """Raise ValueError if `samples` of the dtype and device of `like` do not fit."""
         per_sample = self._bytes_per_sample(like.element_size(), keep)
-        needed = samples * per_sample
-        if needed <= UNCHECKED_BYTES:
-            return
-        available = available_bytes(like.device)
-        if available is None or needed <= available:
-            return
-        free = f"with the {self.method} method, and {available:.3g} are available"
-        if per_sample <= available:
-            must = f"hold at most {available // per_sample} samples at a time"
-            raise argument_error("angles", must, f"{samples} need {needed:.3g} bytes {free}")
-        need = f"{per_sample:.3g} bytes {free}"
-        if self.method == "dense":
-            must = "be smaller, or `n_blocks` be smaller"
-            if self._topology == "other":
-                must += ' (at most 2), or `entanglement` be "linear" or "circular"'
-            raise argument_error("n_wires", must, f"one sample of {self.n_wires} wires needs {need}")
-        raise argument_error("n_blocks", "be smaller", f"one sample of {self.n_blocks} needs {need}")
+        check_memory(samples, per_sample, like.device, self.method, self._smaller_circuit)
 
-
-def _keeps(angles: Tensor, weights: Tensor) -> bool:
-    """Whether what a gradient needs is kept."""
-    return torch.is_grad_enabled() and (angles.requires_grad or weights.requires_grad)
+    def _smaller_circuit(self) -> tuple[str, str]:
+        """The argument that must change if not even one sample fits, and how."""
+        if self.method != "dense":
+            return "n_blocks", "be smaller"
+        must = "be smaller, or `n_blocks` be smaller"
+        if self._topology == "other":
+            must += ' (at most 2), or `entanglement` be "linear" or "circular"'
+        return "n_wires", must
 
 
 def _topology(pairs: Pairs, n_wires: int) -> Topology:
