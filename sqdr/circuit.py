@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
 
-from sqdr.noise import NoiseModel
+from sqdr.noise import NoiseModel, Strength, check_probabilities
 from sqdr.validation import argument_error, check_integer, check_number
 
 Entanglement = Literal["none", "linear", "circular"] | Sequence[Sequence[int]]
@@ -42,9 +43,12 @@ class ReuploadCircuit(nn.Module, ABC):
         n_blocks (int): number of re-uploading blocks.
         entanglement (str or sequence of pairs): "none", "linear" (pairs (i, i+1)), "circular" (linear
             and (n_wires-1, 0), each distinct pair once), or the pairs of wires themselves.
-        noise (NoiseModel or None): noise of the circuit. Default: None.
+        noise (NoiseModel or None): noise of the circuit. Default: None. Its tensors become parameters
+            and buffers of the circuit, named for instance "after_rotation_0_BitFlip", "readout_error".
         shots (int or None): number of measurements an expectation value is estimated from; None, the
-            default, computes it exactly.
+            default, computes it exactly. A backend with the capability "shots" measures on its device.
+            On any other, each <Z> is drawn for itself from its exact distribution, so that correlations
+            between wires are not sampled, and has the gradient of the exact value.
         init_mode (str): "normal" draws the initial weights from a standard normal distribution
             truncated to `init_range`, "uniform" draws them uniformly from it. Default: "normal".
         init_range (pair of floats): in radians. Default: (0, 2 * pi).
@@ -53,12 +57,15 @@ class ReuploadCircuit(nn.Module, ABC):
     Attributes:
         weights (Parameter of shape (n_blocks, n_wires, 3)): trainable angles, in radians.
         pairs (tuple of pairs of ints): the pairs of wires that a CZ layer acts on.
+        shots (int or None): as above; may be changed at any time.
 
     Raises:
-        ValueError: if an argument is out of its domain, or the backend cannot do what is asked for.
+        ValueError: if an argument is out of its domain, or the backend cannot do what is asked for;
+            when the circuit is called, if a strength of the noise has left [0, 1] in training (on CUDA
+            and in compiled code an asynchronous assertion reports that).
     """
 
-    #: What the backend can do beyond exact, noiseless float32 evaluation.
+    #: What the backend can do itself, beyond exact, noiseless float32 evaluation.
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
 
     def __init__(
@@ -80,17 +87,17 @@ class ReuploadCircuit(nn.Module, ABC):
         self.pairs = entangled_pairs(entanglement, self.n_wires)
         if noise is not None and not isinstance(noise, NoiseModel):
             raise argument_error("noise", "be a NoiseModel or None", f"is {noise!r}")
-        self.noise = noise or None
         self.shots = None if shots is None else check_integer("shots", shots, 1)
         self.init_mode = init_mode
         self.init_range = _checked_range(init_mode, init_range)
         dtype = dtype or torch.get_default_dtype()
         if dtype not in (torch.float32, torch.float64):
             raise argument_error("dtype", "be torch.float32 or torch.float64", f"is {dtype}")
-        self._refuse_unless_capable("noise", "noise", self.noise, None)
-        self._refuse_unless_capable("shots", "shots", self.shots, None)
+        self._refuse_unless_capable("noise", "noise", noise or None, None)
         self._refuse_unless_capable("float64", "dtype", dtype, torch.float32)
         self.weights = nn.Parameter(torch.empty(self.n_blocks, self.n_wires, 3, dtype=dtype))
+        self._generator: torch.Generator | None = None
+        self._register_noise(noise or NoiseModel())
         self.reset_parameters()
 
     @abstractmethod
@@ -116,20 +123,96 @@ class ReuploadCircuit(nn.Module, ABC):
             raise argument_error("angles", f"have {n_features} features for {wires}", has)
         if angles.numel() == 0:
             return angles.new_zeros(*angles.shape[:-1], self.n_wires)
-        return self._in_working_dtype(angles)
+        if self.shots is None or "shots" in self.capabilities:
+            return self._evaluated(angles)
+        exact = self._evaluated(angles.to(working_dtype(angles, self.weights)))
+        return self._measured(exact, self.shots).to(angles.dtype)
 
-    def _in_working_dtype(self, angles: Tensor) -> Tensor:
-        """<Z> (..., n_wires) for checked angles (..., 3 * n_wires), in a dtype that is exact enough."""
-        dtype = torch.promote_types(angles.dtype, self.weights.dtype)
-        if dtype in (torch.float16, torch.bfloat16):
-            dtype = torch.float32
-        inputs = angles.reshape(-1, self.n_wires, 3).to(dtype), self.weights.to(dtype)
-        if torch.is_autocast_enabled(angles.device.type):
-            with torch.autocast(angles.device.type, enabled=False):
-                values = self.expectation_values(*inputs)
-        else:  # entering the context costs as much as a tenth of a small circuit
-            values = self.expectation_values(*inputs)
-        return values.reshape(*angles.shape[:-1], self.n_wires).to(angles.dtype)
+    @property
+    def noise(self) -> NoiseModel | None:
+        """The noise model, with the strengths that it has now."""
+        now = {name: getattr(self, name) for name in self._noise_tensors}
+        return self._noise.with_strengths(now) or None
+
+    @property
+    def generator(self) -> torch.Generator | None:
+        """Where noise and shots are drawn from, on the CPU; None for a circuit that draws neither.
+
+        It is made when it is first asked for, with a seed from torch's default generator. The
+        `state_dict` does not hold its state; `generator.get_state()` gives it.
+        """
+        if self._generator is None and (self.shots is not None or self._drawn_strengths):
+            seed = int(torch.randint(2**63 - 1, (), device="cpu"))
+            self._generator = torch.Generator().manual_seed(seed)
+        return self._generator
+
+    def realised_noise(self, angles: Tensor) -> NoiseModel:
+        """The noise of one evaluation; a backend calls this once in `expectation_values`.
+
+        Args:
+            angles (Tensor of shape (batch, n_wires, 3)): those given to `expectation_values`.
+
+        Returns:
+            NoiseModel, empty for a noiseless circuit. Each strength is a float, or a Tensor of three
+            axes that broadcasts to (n_blocks, batch, n_wires), of the dtype of `angles`; noise after a
+            CZ layer is in the place of the block before it. `readout_error` is a float, or a Tensor
+            that broadcasts to (n_wires,).
+
+        Raises:
+            ValueError: if a strength has left [0, 1].
+        """
+        if self._noise_is_fixed:
+            return self._noise
+        realised: dict[str, Tensor] = {}
+        for name, argument in self._noise_tensors.items():
+            tensor = getattr(self, name)
+            check_probabilities(argument, tensor)
+            realised[name] = tensor if name == "readout_error" else _with_three_axes(tensor)
+        for name, strength in self._drawn_strengths.items():
+            generator = cast(torch.Generator, self.generator)
+            realised[name] = _with_three_axes(strength.realise(angles, self.n_blocks, generator))
+        in_dtype = {name: tensor.to(angles.dtype) for name, tensor in realised.items()}
+        return self._noise.with_strengths(in_dtype)
+
+    def _register_noise(self, noise: NoiseModel) -> None:
+        """Keep the model, and its tensors as parameters and buffers of the circuit."""
+        self._noise_tensors: dict[str, str] = {}
+        self._drawn_strengths: dict[str, Strength] = {}
+        for name, argument, strength in noise.named_strengths():
+            if isinstance(strength, Strength):
+                self._drawn_strengths[name] = strength
+            elif isinstance(strength, Tensor):
+                if strength.numel() not in (1, self.n_wires):
+                    must = f"have one value, or one for each of {self.n_wires} wires"
+                    raise argument_error(argument, must, f"has {strength.numel()}")
+                self._noise_tensors[name] = argument
+                if isinstance(strength, nn.Parameter):
+                    self.register_parameter(name, strength)
+                else:
+                    self.register_buffer(name, strength)
+        self._noise = noise.with_strengths(dict.fromkeys(self._noise_tensors, math.nan))
+        self._noise_is_fixed = not (self._noise_tensors or self._drawn_strengths)
+
+    def _evaluated(self, angles: Tensor) -> Tensor:
+        """<Z> (..., n_wires) for checked angles (..., 3 * n_wires)."""
+        return in_working_dtype(self.expectation_values, angles, self.weights)
+
+    def _keeps(self, angles: Tensor, weights: Tensor) -> bool:
+        """Whether what a gradient needs is kept."""
+        if not torch.is_grad_enabled():
+            return False
+        if angles.requires_grad or weights.requires_grad:
+            return True
+        return any(getattr(self, name).requires_grad for name in self._noise_tensors)
+
+    def _measured(self, values: Tensor, shots: int) -> Tensor:
+        """Estimates of the expectation values `values`, each from `shots` measurements of its own."""
+        probabilities = ((1 + values.detach().double().cpu()) / 2).clamp(0, 1)
+        ups = torch.binomial(
+            torch.full_like(probabilities, shots), probabilities, generator=self.generator
+        )
+        # What is added is zero, and has the gradient of the exact values.
+        return (2 * ups / shots - 1).to(values) + (values - values.detach())
 
     def reset_parameters(self) -> None:
         """Draw the weights anew, from torch's default random generator."""
@@ -147,7 +230,8 @@ class ReuploadCircuit(nn.Module, ABC):
 
         Args:
             name (str): one of `sqdr.backend_names()`.
-            **options: further options of that backend. `shots` are not taken over unless given.
+            **options: further options of that backend. `shots` are not taken over unless given. The
+                state of the generator is, so that random noise is the same.
         """
         from sqdr.registry import load_backend
 
@@ -157,7 +241,7 @@ class ReuploadCircuit(nn.Module, ABC):
         else:
             options.setdefault("dtype", torch.float32)
         options.setdefault("entanglement", self.entanglement)
-        options.setdefault("noise", self.noise)
+        options.setdefault("noise", copy.deepcopy(self.noise))
         with torch.random.fork_rng(devices=[]):  # the initial weights drawn here are thrown away
             circuit = backend(
                 self.n_wires,
@@ -166,8 +250,11 @@ class ReuploadCircuit(nn.Module, ABC):
                 init_range=self.init_range,
                 **options,
             )
-        circuit.load_state_dict(self.state_dict())
+        with torch.no_grad():
+            circuit.weights.copy_(self.weights)
         circuit.weights.requires_grad_(self.weights.requires_grad)
+        if self._drawn_strengths:
+            circuit._generator = copy.deepcopy(self.generator)
         return circuit.to(self.weights.device).train(self.training)
 
     def extra_repr(self) -> str:
@@ -192,6 +279,42 @@ class ReuploadCircuit(nn.Module, ABC):
                 f"be {basic} for a {type(self).__name__}",
                 f"is {value}; backends that can: {able}",
             )
+
+
+def _with_three_axes(strength: Tensor) -> Tensor:
+    """What broadcasts to (n_blocks, batch, n_wires), with all of these axes."""
+    return strength.reshape(*(1,) * (3 - strength.dim()), *strength.shape)
+
+
+def in_working_dtype(
+    evaluate: Callable[[Tensor, Tensor], Tensor], angles: Tensor, weights: Tensor
+) -> Tensor:
+    """<Z>, evaluated in the working dtype and returned in that of the angles.
+
+    Args:
+        evaluate (function): as `ReuploadCircuit.expectation_values`.
+        angles (Tensor of shape (..., 3 * n_wires)): in radians.
+        weights (Tensor of shape (n_blocks, n_wires, 3)): in radians.
+
+    Returns:
+        Tensor of shape (..., n_wires)
+    """
+    n_wires, dtype = weights.shape[1], working_dtype(angles, weights)
+    inputs = angles.reshape(-1, n_wires, 3).to(dtype), weights.to(dtype)
+    if torch.is_autocast_enabled(angles.device.type):
+        with torch.autocast(angles.device.type, enabled=False):
+            values = evaluate(*inputs)
+    else:  # entering the context costs as much as a tenth of a small circuit
+        values = evaluate(*inputs)
+    if angles.dim() != 2:
+        values = values.reshape(*angles.shape[:-1], n_wires)
+    return values.to(angles.dtype)
+
+
+def working_dtype(angles: Tensor, weights: Tensor) -> torch.dtype:
+    """The higher precision of the two, single at least."""
+    dtype = torch.promote_types(angles.dtype, weights.dtype)
+    return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
 def entangled_pairs(entanglement: Entanglement, n_wires: int) -> Pairs:

@@ -9,11 +9,11 @@ import numpy as np
 import oracle
 import pytest
 import torch
+from torch import nn
 
 import sqdr
 
 BACKENDS = ("native", "pennylane", "torchquantum")
-NOISY_BACKENDS = ("native", "pennylane")
 
 DUPLICATES = pytest.mark.parametrize(
     "duplicate",
@@ -45,14 +45,17 @@ ALL_NOISE = (
 
 @dataclass(frozen=True)
 class Case:
-    """A circuit, described in terms that the oracle and sqdr both understand."""
+    """A circuit, described in terms that the oracle and sqdr both understand.
+
+    Strengths are numbers, or tuples of one number for each wire.
+    """
 
     n_wires: int
     n_blocks: int
     entanglement: str = "linear"
-    after_rotation: tuple[tuple[str, float], ...] = ()
-    after_entangler: tuple[tuple[str, float], ...] = ()
-    readout_error: float = 0.0
+    after_rotation: tuple[tuple[str, float | tuple[float, ...]], ...] = ()
+    after_entangler: tuple[tuple[str, float | tuple[float, ...]], ...] = ()
+    readout_error: float | tuple[float, ...] = 0.0
 
     def __str__(self):
         noise = "-noise" if self.noise else ""
@@ -72,10 +75,18 @@ class Case:
 
     @property
     def noise(self):
+        return self.noise_of(lambda strength: strength)
+
+    @property
+    def trainable_noise(self):
+        return self.noise_of(lambda strength: nn.Parameter(torch.tensor(strength, dtype=torch.float64)))
+
+    def noise_of(self, make):
+        """The noise model of strengths `make(strength)`."""
         model = sqdr.NoiseModel(
-            [CHANNELS[name](strength) for name, strength in self.after_rotation],
-            [CHANNELS[name](strength) for name, strength in self.after_entangler],
-            self.readout_error,
+            [CHANNELS[name](make(strength)) for name, strength in self.after_rotation],
+            [CHANNELS[name](make(strength)) for name, strength in self.after_entangler],
+            make(self.readout_error),
         )
         return model or None
 
@@ -94,18 +105,36 @@ class Case:
         return generator.uniform(-4, 4, (batch, 3 * self.n_wires)), weights
 
     def circuit(self, backend, weights, dtype=torch.float64, **options):
+        if backend == "torchquantum":
+            dtype = torch.float32
         circuit = sqdr.create_circuit(
             backend,
             self.n_wires,
             self.n_blocks,
             entanglement=self.pairs if self.entanglement == "pairs" else self.entanglement,
-            noise=self.noise,
-            dtype=dtype,
-            **options,
+            **{"noise": self.noise, "dtype": dtype} | options,
         )
         with torch.no_grad():
             circuit.weights.copy_(torch.as_tensor(weights))
         return circuit
+
+
+@cache
+def oracle_strength_gradients(case):
+    """Of the sum of <Z> with the cotangent of `oracle_gradients`, by name, readout error included."""
+    angles, weights = case.draw()
+    cotangent = np.linspace(1, 2, case.n_wires)
+    uploads = np.broadcast_to(angles[0].reshape(-1, 3), weights.shape)
+    gradients = {
+        f"{place}_{index}_{name}": oracle.strength_gradient(
+            uploads, weights, case.pairs, cotangent, place, index, **case.oracle_noise
+        )
+        for place in ("after_rotation", "after_entangler")
+        for index, (name, _) in enumerate(case.oracle_noise[place])
+    }
+    without = case.oracle_noise | {"readout_error": 0.0}
+    values = oracle.expectation_values(uploads, weights, case.pairs, **without)
+    return gradients | {"readout_error": -2 * cotangent * values}
 
 
 @cache

@@ -2,7 +2,7 @@
 
 It shares no code with sqdr, is written for clarity alone, and states the ansatz and the channels a
 second time. Gradients come from the parameter-shift rule, which is exact for these gates, with noise
-too.
+too, and those of strengths from the form that <Z> has in each of them.
 """
 
 from functools import reduce
@@ -58,17 +58,19 @@ def expectation_values(
         angles (array of shape (n_blocks, n_wires, 3)): of the data, given for each block.
         weights (array of shape (n_blocks, n_wires, 3))
         pairs (sequence of pairs): wires of the CZ gates of a layer.
-        after_rotation, after_entangler (sequences of (name, strength)): channels.
-        readout_error (float)
+        after_rotation, after_entangler (sequences of (name, strength)): channels; strengths broadcast
+            to (n_blocks, n_wires), those after a CZ layer in the place of the block before it.
+        readout_error (float or array of shape (n_wires,))
     """
     n_blocks, n_wires, _ = weights.shape
     rho = np.zeros((2**n_wires, 2**n_wires), dtype=complex)
     rho[0, 0] = 1
 
-    def channels(rho, named):
+    def channels(rho, named, block):
         for wire in range(n_wires):
             for name, strength in named:
-                kraus = [on_wire(k, wire, n_wires) for k in kraus_operators(name, strength)]
+                here = np.broadcast_to(strength, (n_blocks, n_wires))[block, wire]
+                kraus = [on_wire(k, wire, n_wires) for k in kraus_operators(name, here)]
                 rho = sum(k @ rho @ k.conj().T for k in kraus)
         return rho
 
@@ -76,14 +78,14 @@ def expectation_values(
         for wire in range(n_wires):
             unitary = on_wire(rot(*weights[block, wire]) @ rot(*angles[block, wire]), wire, n_wires)
             rho = unitary @ rho @ unitary.conj().T
-        rho = channels(rho, after_rotation)
+        rho = channels(rho, after_rotation, block)
         if block < n_blocks - 1:
             for first, second in pairs:
                 gate = cz(first, second, n_wires)
                 rho = gate @ rho @ gate
-            rho = channels(rho, after_entangler)
+            rho = channels(rho, after_entangler, block)
     values = [np.trace(on_wire(Z, wire, n_wires) @ rho).real for wire in range(n_wires)]
-    return (1 - 2 * readout_error) * np.array(values)
+    return (1 - 2 * np.asarray(readout_error)) * np.array(values)
 
 
 def batch_expectation_values(angles, weights, pairs, **noise):
@@ -128,3 +130,38 @@ def gradients(angles, weights, pairs, cotangent, **noise):
 
     trained = weights.copy()
     return shift_rule(uploads).sum(0).reshape(-1), shift_rule(trained)
+
+
+def strength_gradient(uploads, weights, pairs, cotangent, place, index, **noise):
+    """Gradient of sum(cotangent * <Z>) by the strength of one channel, for one sample.
+
+    <Z> is a + b p + c sqrt(1 - p) in the strength p at each block and wire, with c = 0 for Pauli
+    channels, so that its values at three strengths give its slope.
+
+    Args:
+        uploads (array of shape (n_blocks, n_wires, 3)): angles of the data, given for each block.
+        weights (array of shape (n_blocks, n_wires, 3))
+        cotangent (array of shape (n_wires,))
+        place (str): "after_rotation" or "after_entangler".
+        index (int): of the channel in its place.
+
+    Returns:
+        array of shape (n_blocks, n_wires)
+    """
+    name, strength = noise[place][index]
+    strengths = np.broadcast_to(strength, weights.shape[:2])
+    nodes = np.array([0, 0.75, 1])
+    basis = np.stack([np.ones(3), nodes, np.sqrt(1 - nodes)], axis=1)
+
+    def value(block, wire, node):
+        changed = strengths.copy()
+        changed[block, wire] = node
+        channels = list(noise[place])
+        channels[index] = (name, changed)
+        return cotangent @ expectation_values(uploads, weights, pairs, **noise | {place: channels})
+
+    gradient = np.empty(strengths.shape)
+    for block, wire in np.ndindex(strengths.shape):
+        _, b, c = np.linalg.solve(basis, [value(block, wire, node) for node in nodes])
+        gradient[block, wire] = b - c / (2 * np.sqrt(1 - strengths[block, wire]))
+    return gradient

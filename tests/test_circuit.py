@@ -5,6 +5,7 @@ import math
 import pytest
 import torch
 from cases import BACKENDS, DUPLICATES
+from torch import nn
 
 import sqdr
 from sqdr.circuit import entangled_pairs
@@ -76,10 +77,14 @@ def test_bad_entanglement(entanglement, complaint):
             {"dtype": torch.float16},
             "Argument `dtype` must be torch.float32 or torch.float64, but is torch.float16.",
         ),
+        ({"shots": 0}, "Argument `shots` must be an integer of at least 1, but is 0."),
         (
-            {"shots": 10},
-            "Argument `shots` must be None for a NativeCircuit, but is 10; "
-            "backends that can: pennylane.",
+            {"noise": sqdr.NoiseModel((sqdr.BitFlip([0.1, 0.2]),))},
+            "Argument `BitFlip.p` must have one value, or one for each of 3 wires, but has 2.",
+        ),
+        (
+            {"noise": sqdr.NoiseModel(readout_error=[0.1, 0.2])},
+            "Argument `readout_error` must have one value, or one for each of 3 wires, but has 2.",
         ),
         (
             {"backend": "torchquantum", "dtype": torch.float64},
@@ -95,14 +100,21 @@ def test_refused_at_construction(options, message):
     assert str(refused.value) == message
 
 
+class Noiseless(sqdr.ReuploadCircuit):
+    """A backend that can do nothing beyond what every backend must."""
+
+    def expectation_values(self, angles, weights):
+        return (angles + weights[0]).sum(-1).cos()
+
+
 def test_noise_is_refused_with_the_backends_that_can():
     noise = sqdr.NoiseModel((sqdr.BitFlip(0.1),))
-    with pytest.raises(ValueError, match=r"`noise` must be None .* can: native, pennylane"):
-        circuit_of("torchquantum", noise=noise)
+    with pytest.raises(ValueError, match=r"`noise` must be None .* native, pennylane, torchquantum\."):
+        Noiseless(3, 2, noise=noise)
 
 
 def test_empty_noise_is_no_noise():
-    assert circuit_of("torchquantum", noise=sqdr.NoiseModel()).noise is None
+    assert Noiseless(3, 2, noise=sqdr.NoiseModel()).noise is None
 
 
 @pytest.mark.parametrize(
@@ -224,6 +236,185 @@ def test_repr_says_what_the_circuit_is():
     text = repr(circuit_of("pennylane", noise=noise, shots=7))
     assert text.startswith("PennyLaneCircuit(n_wires=3, n_blocks=2, entanglement='linear', noise=")
     assert text.endswith("shots=7)")
+
+
+def tensor_noise():
+    """Strengths of every kind that a circuit keeps."""
+    return sqdr.NoiseModel(
+        (sqdr.BitFlip(nn.Parameter(torch.tensor([0.1, 0.2, 0.3]))), sqdr.PhaseFlip(0.1)),
+        (sqdr.AmplitudeDamping([0.1, 0.2, 0.3]),),
+        nn.Parameter(torch.tensor(0.01)),
+    )
+
+
+NAMES = {"weights", "after_rotation_0_BitFlip", "after_entangler_0_AmplitudeDamping", "readout_error"}
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_tensors_of_the_noise_belong_to_the_circuit(backend):
+    noise = tensor_noise()
+    circuit = circuit_of(backend, noise=noise)
+    assert set(circuit.state_dict()) == NAMES
+    assert circuit.after_rotation_0_BitFlip is noise.after_rotation[0].p
+    assert set(dict(circuit.named_parameters())) == NAMES - {"after_entangler_0_AmplitudeDamping"}
+    assert circuit.noise == noise
+    with torch.no_grad():
+        noise.after_rotation[0].p.fill_(0.4)
+    assert circuit.noise.after_rotation[0].p.tolist() == pytest.approx([0.4] * 3)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@DUPLICATES
+def test_copies_have_noise_of_their_own(backend, duplicate):
+    circuit, angles = circuit_of(backend, noise=tensor_noise()), torch.linspace(-1, 1, 9)
+    expected = circuit(angles)
+    copied = duplicate(circuit)
+    with torch.no_grad():
+        circuit.after_rotation_0_BitFlip.zero_()
+        circuit.after_entangler_0_AmplitudeDamping.zero_()
+    torch.testing.assert_close(copied(angles), expected)
+    assert not torch.allclose(circuit(angles), expected)
+
+
+@pytest.mark.parametrize("target", BACKENDS)
+def test_to_backend_copies_the_noise(target):
+    circuit, angles = circuit_of(noise=tensor_noise()), torch.linspace(-1, 1, 9)
+    moved = circuit.to_backend(target)
+    torch.testing.assert_close(moved(angles), circuit(angles), rtol=0, atol=1e-5)
+    assert moved.noise == circuit.noise
+    assert moved.readout_error.requires_grad
+    assert moved.readout_error is not circuit.readout_error
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_state_dict_holds_the_strengths(backend):
+    circuit, angles = circuit_of(noise=tensor_noise()), torch.linspace(-1, 1, 9)
+    noise = sqdr.NoiseModel.from_dict(tensor_noise().to_dict())
+    with torch.no_grad():
+        circuit.readout_error.fill_(0.2)
+    other = circuit_of(backend, noise=noise)
+    other.load_state_dict(circuit.state_dict())
+    torch.testing.assert_close(other(angles), circuit(angles), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("value", [-1e-6, 1.1, math.nan])
+def test_a_strength_that_left_its_range_is_reported(backend, value):
+    circuit = circuit_of(backend, noise=tensor_noise())
+    with torch.no_grad():
+        circuit.after_rotation_0_BitFlip[1] = value
+    with pytest.raises(ValueError, match=r"^Argument `BitFlip.p` must be a finite number in \[0, 1\]"):
+        circuit(torch.zeros(9))
+
+
+def test_a_plain_tensor_that_requires_a_gradient_gets_one():
+    strength = torch.tensor([0.1, 0.2, 0.3], requires_grad=True)
+    circuit_of(noise=sqdr.NoiseModel((sqdr.BitFlip(strength),)))(torch.zeros(9)).sum().backward()
+    assert strength.grad.abs().min() > 0
+
+
+DRAWING = pytest.mark.parametrize(
+    "options",
+    [{"shots": 20}, {"noise": sqdr.NoiseModel.preset("author-code")}],
+    ids=["shots", "author-code"],
+)
+
+
+def test_a_circuit_that_draws_nothing_leaves_torch_s_generator_alone():
+    circuit = circuit_of(noise=tensor_noise())
+    state = torch.get_rng_state()
+    circuit(torch.zeros(9))
+    assert circuit.generator is None
+    assert torch.equal(torch.get_rng_state(), state)
+
+
+@DRAWING
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_circuit_that_draws_has_the_initial_weights_of_one_that_does_not(backend, options):
+    torch.manual_seed(0)
+    expected = circuit_of(backend).weights
+    torch.manual_seed(0)
+    assert torch.equal(circuit_of(backend, **options).weights, expected)
+
+
+@DRAWING
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_draws_follow_torch_s_seed_and_differ_between_calls(backend, options):
+    angles = torch.linspace(-3, 3, 18).reshape(2, 9)
+
+    def draw():
+        torch.manual_seed(3)
+        circuit = circuit_of(backend, **options)
+        return circuit(angles), circuit(angles)
+
+    (first, second), again = draw(), draw()
+    assert not torch.equal(first, second)
+    assert torch.equal(torch.stack(again), torch.stack((first, second)))
+
+
+@DRAWING
+@pytest.mark.parametrize("backend", BACKENDS)
+@DUPLICATES
+def test_copies_draw_what_the_circuit_draws(backend, duplicate, options):
+    circuit, angles = circuit_of(backend, **options), torch.linspace(-3, 3, 9)
+    circuit(angles)
+    copied = duplicate(circuit)
+    assert torch.equal(copied(angles), circuit(angles))
+
+
+def test_the_state_of_the_generator_can_be_restored():
+    circuit, angles = circuit_of(shots=20), torch.linspace(-3, 3, 9)
+    state = circuit.generator.get_state()
+    expected = circuit(angles)
+    circuit.generator.set_state(state)
+    assert torch.equal(circuit(angles), expected)
+
+
+@pytest.mark.parametrize("target", BACKENDS)
+def test_to_backend_draws_the_same_noise(target):
+    circuit = circuit_of(noise=sqdr.NoiseModel.preset("author-code"))
+    angles = torch.linspace(-3, 3, 18).reshape(2, 9)
+    moved = circuit.to_backend(target)
+    torch.testing.assert_close(moved(angles), circuit(angles), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("backend", [*BACKENDS, "plugin"])
+def test_shots_are_unbiased_with_the_variance_of_a_binomial(backend):
+    torch.manual_seed(0)
+    shots, repetitions = 25, 200
+    circuit = Noiseless(3, 2) if backend == "plugin" else circuit_of(backend)
+    angles = torch.linspace(-2, 2, 9).expand(repetitions, -1)
+    exact = circuit(angles[0]).detach()
+    circuit.shots = shots
+    samples = circuit(angles).detach()
+    counts = (samples + 1) * shots / 2
+    torch.testing.assert_close(counts, counts.round(), rtol=0, atol=1e-4)
+    variance = (1 - exact**2) / shots
+    assert ((samples.mean(0) - exact).abs() < 4 * (variance / repetitions).sqrt()).all()
+    # A sample variance of nearly normal values scatters by sqrt(2 / repetitions), which is 10 %.
+    torch.testing.assert_close(samples.var(0), variance, rtol=0.3, atol=0)
+
+
+@pytest.mark.parametrize("backend", ["native", "torchquantum"])
+def test_shots_have_the_gradient_of_the_exact_value(backend):
+    circuit, angles = circuit_of(backend, noise=tensor_noise()), torch.linspace(-2, 2, 9)
+    inputs = angles.requires_grad_(), *circuit.parameters()
+    exact = torch.autograd.grad(circuit(angles).sum(), inputs)
+    circuit.shots = 7
+    torch.testing.assert_close(torch.autograd.grad(circuit(angles).sum(), inputs), exact)
+
+
+def test_shots_of_certain_outcomes():
+    circuit = circuit_of(shots=5)
+    with torch.no_grad():
+        circuit.weights.zero_()
+    assert circuit(torch.zeros(9)).tolist() == [1, 1, 1]
+    assert circuit(torch.full((9,), torch.nan)).isnan().all()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_shots_keep_the_dtype_of_the_angles(dtype):
+    assert circuit_of(shots=5)(torch.zeros(2, 9, dtype=dtype)).dtype == dtype
 
 
 def test_non_finite_angles_give_nan_and_no_other_row_suffers():

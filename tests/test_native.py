@@ -8,6 +8,8 @@ import numpy as np
 import oracle
 import pytest
 import torch
+from torch import nn
+from torch.func import functional_call
 
 from sqdr import (
     AmplitudeDamping,
@@ -194,6 +196,39 @@ def test_gradients_of_each_sample_by_torch_func():
     torch.testing.assert_close(of_samples, torch.stack(expected))
 
 
+def check_strengths(check, method, n_wires, n_blocks, entanglement):
+    """`check` the circuit as a function of every strength of its noise."""
+    generator = torch.Generator().manual_seed(0)
+
+    def strengths():
+        return nn.Parameter(0.8 * torch.rand(n_wires, generator=generator, dtype=torch.float64) + 0.1)
+
+    channels = [kind(strengths()) for kind in (BitFlip, PhaseFlip, AmplitudeDamping)]
+    later = [kind(strengths()) for kind in (Depolarizing, AmplitudeDamping, PhaseDamping)]
+    noise = NoiseModel(channels, later, strengths())
+    circuit = make_circuit(n_wires, n_blocks, entanglement=entanglement, noise=noise, method=method)
+    names, inputs = zip(*circuit.named_parameters(), strict=True)
+    angles = draw_angles(n_wires)
+
+    def values(*parameters):
+        return functional_call(circuit, dict(zip(names, parameters, strict=True)), (angles,))
+
+    assert check(values, inputs)
+
+
+@pytest.mark.parametrize(("method", "n_wires", "n_blocks", "entanglement"), GRADIENT_CASES)
+def test_gradients_of_strengths(method, n_wires, n_blocks, entanglement):
+    check_strengths(torch.autograd.gradcheck, method, n_wires, n_blocks, entanglement)
+
+
+@pytest.mark.parametrize(
+    ("method", "n_wires", "n_blocks", "entanglement"),
+    [("closed-form", 2, 2, "linear"), ("causal-cone", 2, 2, "linear"), ("dense", 2, 2, "linear")],
+)
+def test_second_derivatives_of_strengths(method, n_wires, n_blocks, entanglement):
+    check_strengths(torch.autograd.gradgradcheck, method, n_wires, n_blocks, entanglement)
+
+
 def test_gradient_where_an_expectation_value_is_zero():
     circuit = make_circuit(3, 2)
     angles = torch.zeros(1, 3, 3, dtype=torch.float64)
@@ -283,6 +318,26 @@ def test_compiled_values_and_gradients(n_blocks):
     compiled(angles_compiled).square().sum().backward()
     torch.testing.assert_close(angles_compiled.grad, angles.grad)
     torch.testing.assert_close(compiled.weights.grad, circuit.weights.grad)
+
+
+def test_compiled_with_trained_and_drawn_noise():
+    strength = nn.Parameter(torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64))
+    noise = NoiseModel((BitFlip(strength), *NoiseModel.preset("author-code").after_rotation))
+    circuit, compiled = (make_circuit(3, 2, noise=noise, compile=compile) for compile in (False, True))
+    compiled.generator.set_state(circuit.generator.get_state())
+    angles = draw_angles(3)
+    expected, actual = ([c(angles) for _ in range(2)] for c in (circuit, compiled))
+    torch.testing.assert_close(actual, expected)
+    assert not torch.equal(*actual)
+    gradients = [torch.autograd.grad(of_two[1].sum(), strength)[0] for of_two in (expected, actual)]
+    torch.testing.assert_close(*gradients)
+    compiled.shots = 10
+    counts = 5 * (compiled(angles) + 1)
+    torch.testing.assert_close(counts, counts.round())
+    with torch.no_grad():
+        strength[0] = -0.1
+    with pytest.raises(ValueError, match=r"Argument `BitFlip.p` must be"):
+        compiled(angles)
 
 
 def test_a_compiled_circuit_is_copied_and_pickled():

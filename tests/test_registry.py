@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import sqdr
-from sqdr.registry import load_backend
+from sqdr.registry import backends_with, load_backend
 
 
 @pytest.fixture
@@ -37,6 +37,18 @@ ZEROS = """
 
 def test_built_in_names():
     assert sqdr.backend_names()[:3] == ("native", "pennylane", "torchquantum")
+
+
+@pytest.mark.parametrize(
+    ("capability", "backends"),
+    [
+        ("noise", ("native", "pennylane", "torchquantum")),
+        ("shots", ("pennylane",)),
+        ("float64", ("native", "pennylane")),
+    ],
+)
+def test_backends_with_a_capability(capability, backends):
+    assert backends_with(capability) == backends
 
 
 def test_unknown_name_lists_the_choices():

@@ -1,6 +1,8 @@
 """The reference: the circuit gate by gate on PennyLane's devices, simulated or real."""
 
 import inspect
+import math
+from collections.abc import Iterable
 from typing import Any, ClassVar
 
 import pennylane as qml
@@ -14,6 +16,7 @@ from sqdr.noise import (
     BitFlip,
     Channel,
     Depolarizing,
+    NoiseModel,
     PhaseDamping,
     PhaseFlip,
 )
@@ -39,13 +42,14 @@ class PennyLaneCircuit(ReuploadCircuit):
         device (str or None): name of any PennyLane device. Default: "default.qubit" without noise and
             "default.mixed" with it. Noise needs "default.mixed".
         diff_method (str): how PennyLane differentiates. Default: "best", PennyLane's own choice.
-        shots (int or None): measurements for each expectation value; PennyLane then differentiates by
-            the parameter-shift rule. They are drawn from torch's default random generator where the
-            device takes a seed. Default: None, exact.
+        shots (int or None): measurements of the device for each sample, all wires at once; PennyLane
+            then differentiates by the parameter-shift rule. They follow the circuit's own generator
+            where the device takes a seed. Default: None, exact.
         chunk_size (int or None): samples evaluated at a time where PennyLane broadcasts, which is on
-            "default.qubit" and "default.mixed" without shots, by backpropagation. Default: with noise
-            as many as fit in 2 GiB, otherwise all. Where there are several chunks, each is evaluated
-            again in the backward pass instead of being kept in memory.
+            "default.qubit" and "default.mixed" without shots, by backpropagation, unless the noise
+            differs between samples. Default: with noise as many as fit in 2 GiB, otherwise all. Where
+            there are several chunks, each is evaluated again in the backward pass instead of being
+            kept in memory.
         See `ReuploadCircuit` for the others.
     """
 
@@ -62,29 +66,37 @@ class PennyLaneCircuit(ReuploadCircuit):
         **options: Any,
     ) -> None:
         super().__init__(n_wires, n_blocks, **options)
-        if self.noise and device not in (None, "default.mixed"):
+        is_noisy = self.noise is not None
+        if is_noisy and device not in (None, "default.mixed"):
             raise argument_error("device", 'be "default.mixed" with noise', f"is {device!r}")
-        self.device_name = device or ("default.mixed" if self.noise else "default.qubit")
+        self.device_name = device or ("default.mixed" if is_noisy else "default.qubit")
         self.diff_method = diff_method
         self.chunk_size = None if chunk_size is None else check_integer("chunk_size", chunk_size, 1)
         self._qnode: Any = self._new_qnode()
 
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
-        if self._qnode is None or self.shots is not None:
-            self._qnode = self._new_qnode()
-        if not self._broadcasts:
-            values = [self._evaluate(sample, weights) for sample in angles]
+        if self._qnode is None or self._qnode.shots or self.shots is not None:
+            self._qnode = self._new_qnode(**self._seed())
+        noise = self.realised_noise(angles)
+        if not self._broadcasts or _differs_between_samples(noise):
+            values = [self._evaluate(a, weights, _of_sample(noise, i)) for i, a in enumerate(angles)]
             return torch.stack(values)
+        noise = _of_sample(noise, 0)
         chunks = torch.split(angles, self._samples_in_chunk(len(angles)))
         if len(chunks) > 1 and torch.is_grad_enabled():
-            values = [checkpoint(self._evaluate, c, weights, use_reentrant=False) for c in chunks]
+            values = [
+                checkpoint(self._evaluate, c, weights, noise, use_reentrant=False) for c in chunks
+            ]
         else:
-            values = [self._evaluate(chunk, weights) for chunk in chunks]
+            values = [self._evaluate(chunk, weights, noise) for chunk in chunks]
         return torch.cat(values)
 
-    def _evaluate(self, angles: Tensor, weights: Tensor) -> Tensor:
-        """<Z> (..., n_wires) for angles (..., n_wires, 3), with one leading axis or none."""
-        values = torch.stack(self._qnode(angles, weights), dim=-1)
+    def _evaluate(self, angles: Tensor, weights: Tensor, noise: NoiseModel) -> Tensor:
+        """<Z> (..., n_wires) for angles (..., n_wires, 3), with one leading axis or none.
+
+        The strengths of `noise` broadcast to (n_blocks, n_wires).
+        """
+        values = torch.stack(self._qnode(angles, weights, noise), dim=-1)
         return values.reshape(*angles.shape[:-2], self.n_wires).to(angles.dtype)
 
     @property
@@ -99,40 +111,55 @@ class PennyLaneCircuit(ReuploadCircuit):
             and self.shots is None
         )
 
-    def _circuit(self, angles: Tensor, weights: Tensor) -> list[Any]:
-        noise = self.noise
+    def _circuit(self, angles: Tensor, weights: Tensor, noise: NoiseModel) -> list[Any]:
         for block in range(self.n_blocks):
             for wire in range(self.n_wires):
                 qml.Rot(*angles[..., wire, :].unbind(-1), wires=wire)
                 qml.Rot(*weights[block, wire].unbind(-1), wires=wire)
-                if noise:
-                    _apply(noise.after_rotation, wire)
+                self._add(noise.after_rotation, block, wire)
             if block < self.n_blocks - 1:
                 for pair in self.pairs:
                     qml.CZ(wires=pair)
-                if noise:
-                    for wire in range(self.n_wires):
-                        _apply(noise.after_entangler, wire)
-        if noise and noise.readout_error:
+                for wire in range(self.n_wires):
+                    self._add(noise.after_entangler, block, wire)
+        if isinstance(noise.readout_error, Tensor) or noise.readout_error:
             for wire in range(self.n_wires):
-                qml.BitFlip(noise.readout_error, wires=wire)
+                qml.BitFlip(self._at(noise.readout_error, 0, wire), wires=wire)
         return [qml.expval(qml.PauliZ(wire)) for wire in range(self.n_wires)]
 
-    def _new_qnode(self) -> Any:
-        options: dict[str, Any] = {}
-        if self.shots is not None and _takes_seed(self.device_name):
-            options["seed"] = int(torch.randint(2**31, ()))
+    def _add(self, channels: Iterable[Channel], block: int, wire: int) -> None:
+        for channel in channels:
+            strength = self._at(channel.strength, block, wire)
+            operation = _OPERATIONS[type(channel)](strength, wires=wire)
+            if operation.grad_method == "F":
+                operation.grad_method = "A"
+                operation.grad_recipe = _shift_rule_of_damping(strength)
+
+    def _at(self, strength: Any, block: int, wire: int) -> Any:
+        """A strength in one place: a float or a tensor without axes."""
+        if not isinstance(strength, Tensor):
+            return strength
+        return strength.expand(self.n_blocks, self.n_wires)[block, wire]
+
+    def _new_qnode(self, **options: Any) -> Any:
         device = qml.device(self.device_name, wires=self.n_wires, **options)
         return qml.QNode(
             self._circuit, device, interface="torch", diff_method=self.diff_method, shots=self.shots
         )
 
+    def _seed(self) -> dict[str, int]:
+        """Option of a device that measures: a seed from the circuit's generator, where it takes one."""
+        device = qml.plugin_devices[self.device_name].load()
+        if self.shots is None or "seed" not in inspect.signature(device).parameters:
+            return {}
+        return {"seed": int(torch.randint(2**31, (), generator=self.generator))}
+
     def _samples_in_chunk(self, batch: int) -> int:
         if self.chunk_size is not None:
             return self.chunk_size
-        if not self.noise:
+        if not self._noise:
             return batch
-        n_gates = self.n_blocks * self.n_wires * (3 + len(self.noise.after_rotation))
+        n_gates = self.n_blocks * self.n_wires * (3 + len(self._noise.after_rotation))
         bytes_per_sample: int = 16 * 4**self.n_wires * n_gates
         return max(1, _CHUNK_BYTES // bytes_per_sample)
 
@@ -141,11 +168,32 @@ class PennyLaneCircuit(ReuploadCircuit):
         return self.__dict__ | {"_qnode": None}
 
 
-def _apply(channels: Any, wire: int) -> None:
-    for channel in channels:
-        (strength,) = vars(channel).values()
-        _OPERATIONS[type(channel)](strength, wires=wire)
+def _differs_between_samples(noise: NoiseModel) -> bool:
+    """Whether a strength depends on the sample; PennyLane takes no batch of strengths."""
+    strengths = (strength for _, _, strength in noise.named_strengths())
+    return any(isinstance(s, Tensor) and s.dim() == 3 and s.shape[1] > 1 for s in strengths)
 
 
-def _takes_seed(device: str) -> bool:
-    return "seed" in inspect.signature(qml.plugin_devices[device].load()).parameters
+def _of_sample(noise: NoiseModel, sample: int) -> NoiseModel:
+    """The noise of one sample, where strengths broadcast to (n_blocks, n_wires)."""
+    strengths = {
+        name: strength[:, min(sample, strength.shape[1] - 1)]
+        for name, _, strength in noise.named_strengths()
+        if isinstance(strength, Tensor) and strength.dim() == 3
+    }
+    return noise.with_strengths(strengths)
+
+
+def _shift_rule_of_damping(gamma: Any) -> tuple[list[list[float]]]:
+    """Derivative by the strength of a damping channel, as a sum of values at strengths 0, 3/4 and 1.
+
+    <Z> is a + b gamma + c sqrt(1 - gamma), so three values give b and c. PennyLane's finite differences
+    divide the noise of shots by a tiny step instead. The slope of the root at gamma = 1, which is
+    infinite, counts as 0.
+
+    Returns:
+        The rule in PennyLane's form: for its one parameter, (coefficient, 0, strength) of each value.
+    """
+    left = 1 - float(gamma.detach() if isinstance(gamma, Tensor) else gamma)
+    slope = 1 / (2 * math.sqrt(left)) if left > 0 else 0.0
+    return ([[slope - 2, 0, 0], [4 - 4 * slope, 0, 0.75], [3 * slope - 2, 0, 1]],)

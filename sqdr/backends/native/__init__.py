@@ -1,18 +1,24 @@
 """sqdr's own engine: exact, batched, differentiable, with noise, needing torch alone."""
 
-from collections.abc import Callable, Sequence
 from functools import partial
-from types import FunctionType, MethodType
 from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
+from sqdr.backends.memory import check_memory
 from sqdr.backends.native import bloch, causal_cone, dense
-from sqdr.backends.native.autograd import evaluate
-from sqdr.backends.native.memory import UNCHECKED_BYTES, available_bytes
-from sqdr.backends.native.rotation import block_quaternions, transfer_matrices
-from sqdr.circuit import Capability, Entanglement, Pairs, ReuploadCircuit, entangled_pairs
+from sqdr.backends.native.autograd import Compiled, Tensors, evaluate
+from sqdr.backends.native.rotation import block_quaternions, noise_of_matrices, transfer_matrices
+from sqdr.circuit import (
+    Capability,
+    Entanglement,
+    Pairs,
+    ReuploadCircuit,
+    entangled_pairs,
+    in_working_dtype,
+    working_dtype,
+)
 from sqdr.noise import NoiseModel, compose
 from sqdr.validation import argument_error
 
@@ -68,91 +74,114 @@ class NativeCircuit(ReuploadCircuit):
         **options: Any,
     ) -> None:
         super().__init__(n_wires, n_blocks, **options)
-        noise = self.noise or NoiseModel()
-        self._channels = compose(noise.after_rotation)
-        self._entangler_channels = compose(noise.after_entangler)
-        self._readout_scale = noise.readout_scale
         # Readout error alone leaves the state pure.
-        self._is_pure = not (noise.after_rotation or noise.after_entangler)
+        self._is_pure = not (self._noise.after_rotation or self._noise.after_entangler)
         self._topology = _topology(self.pairs, self.n_wires)
         costs = self._multiply_adds()
         if method is not None and method not in costs:
             able = " or ".join(f'"{name}"' for name in costs)
             raise argument_error("method", f"be {able} for this circuit", f"is {method!r}")
         self.method: Method = min(costs, key=lambda name: costs[name]) if method is None else method
-        self._noise: dict[tuple[torch.dtype, torch.device], Sequence[Tensor]] = {}
+        self._fixed_noise: dict[tuple[torch.dtype, torch.device], Tensors] = {}
         self._compile = compile
-        self._compiled: Callable[[Tensor], Tensor] | None = None
+        self._compiled: Compiled | None = None
         self._refuse_beyond_memory(1, self.weights, keep=False)
         self._register_tables()
 
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
         if not torch.compiler.is_compiling():
-            self._refuse_beyond_memory(len(angles), angles, _keeps(angles, weights))
-        noise = self._channels, self._entangler_channels
-        if self.method == "causal-cone":
-            ring = self._topology == "ring"
-            values = causal_cone.expectation_values(angles, weights, *noise, ring=ring)
-        elif self.method == "dense" and self._is_pure:
+            self._refuse_beyond_memory(len(angles), angles, self._keeps(angles, weights))
+        return self._values(
+            angles, weights, self._noise_tensors_of(self.realised_noise(angles), angles)
+        )
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_compiled": None, "_fixed_noise": {}}  # made anew where used next
+
+    def _evaluated(self, angles: Tensor) -> Tensor:
+        if not self._compile or torch.compiler.is_compiling():
+            return super()._evaluated(angles)
+        samples = angles.numel() // (3 * self.n_wires)
+        self._refuse_beyond_memory(samples, angles, self._keeps(angles, self.weights))
+        if self._compiled is None:
+            self._compiled = Compiled(self._compiled_values)
+        noise: Tensors = ()
+        if not self._noise_is_fixed:  # compiled code can neither draw nor report a bad strength
+            rows = angles.reshape(-1, self.n_wires, 3).to(working_dtype(angles, self.weights))
+            noise = self._noise_tensors_of(self.realised_noise(rows), rows)
+        return evaluate(self._compiled, angles, self.weights, *noise)
+
+    def _compiled_values(self, angles: Tensor, weights: Tensor, *noise: Tensor) -> Tensor:
+        """What is compiled; fixed noise is not among the inputs, but part of the code."""
+
+        def values(rows: Tensor, weights: Tensor) -> Tensor:
+            tensors = noise or self._new_noise_tensors(self._noise, rows)
+            return self._values(rows, weights, tensors)
+
+        return in_working_dtype(values, angles, weights)
+
+    def _values(self, angles: Tensor, weights: Tensor, noise: Tensors) -> Tensor:
+        """<Z>, by the method.
+
+        Args:
+            angles, weights (Tensors): as in `expectation_values`.
+            noise (sequence of Tensors): see `_new_noise_tensors`.
+        """
+        if self.method == "closed-form" and self.n_blocks == 2:
+            return self._two_blocks(angles, weights, noise)
+        if self.method == "dense" and self._is_pure:
+            readout = noise
             quaternions = block_quaternions(angles, weights)
             signs = self._cz_signs.to(angles.dtype), self._z_signs.to(angles.dtype)
             values = dense.statevector(quaternions, *signs)
-        elif self.method == "dense":
-            matrices = transfer_matrices(angles, weights, *noise)
-            values = dense.pauli_vector(matrices, self._cz_source, self._cz_signs.to(angles.dtype))
-        elif self.n_blocks == 2:  # readout error included
-            return self._two_blocks(angles, weights)
         else:
-            values = bloch.unentangled(angles, weights, *noise)
-        return values if self._readout_scale == 1 else self._readout_scale * values
+            scale, offset, *readout = noise
+            if self.method == "causal-cone":
+                ring = self._topology == "ring"
+                values = causal_cone.expectation_values(angles, weights, scale, offset, ring=ring)
+            elif self.method == "dense":
+                matrices = transfer_matrices(angles, weights, scale, offset)
+                cz_signs = self._cz_signs.to(angles.dtype)
+                values = dense.pauli_vector(matrices, self._cz_source, cz_signs)
+            else:
+                values = bloch.unentangled(angles, weights, scale, offset)
+        for readout_scale in readout:
+            values = readout_scale * values
+        return values
 
-    def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_compiled": None, "_noise": {}}  # made anew where it is used next
-
-    def _in_working_dtype(self, angles: Tensor) -> Tensor:
-        if not self._compile or torch.compiler.is_compiling():
-            return super()._in_working_dtype(angles)
-        samples = angles.numel() // (3 * self.n_wires)
-        self._refuse_beyond_memory(samples, angles, _keeps(angles, self.weights))
-        if self._compiled is None:
-            self._compiled = self._compiled_evaluation()
-        return self._compiled(angles)
-
-    def _compiled_evaluation(self) -> Callable[[Tensor], Tensor]:
-        # PyTorch counts recompilations per code object, over all circuits of the process, and raises
-        # beyond eight: so each circuit compiles a code object of its own.
-        evaluate = ReuploadCircuit._in_working_dtype
-        own = FunctionType(evaluate.__code__.replace(), evaluate.__globals__, evaluate.__name__)
-        return torch.compile(MethodType(own, self), fullgraph=True)
-
-    def _noise_of_two_blocks(self, like: Tensor) -> Sequence[Tensor]:
-        """`bloch.noise_of_two_blocks` as tensors, kept: each call would copy them to a GPU anew."""
-
-        def tensors() -> Sequence[Tensor]:
-            numbers = bloch.noise_of_two_blocks(
-                self._channels, self._entangler_channels, self._readout_scale
-            )
-            return torch.tensor(numbers, dtype=like.dtype, device=like.device).unbind()
-
-        if torch.compiler.is_compiling():
-            return tensors()  # constants of the graph
-        key = like.dtype, like.device
-        if key not in self._noise:
-            with torch.inference_mode(False):  # what is made in inference mode serves no training
-                self._noise[key] = tensors()
-        return self._noise[key]
-
-    def _two_blocks(self, angles: Tensor, weights: Tensor) -> Tensor:
-        noise = self._noise_of_two_blocks(angles)
-        match self._topology:
-            case "chain":
-                evaluation = bloch.TwoBlocks(noise, bloch.on_chain, bloch.on_chain_gradient)
-            case "ring":
-                evaluation = bloch.TwoBlocks(noise, bloch.on_ring, bloch.on_ring_gradient)
-            case _:
-                neighbours = partial(bloch.on_table, neighbours=self._neighbours)
-                return bloch.two_blocks(angles, weights, noise, neighbours)[0]
+    def _two_blocks(self, angles: Tensor, weights: Tensor, noise: Tensors) -> Tensor:
+        if self._topology in ("none", "other"):
+            neighbours = partial(bloch.on_table, neighbours=self._neighbours)
+            return bloch.two_blocks(angles, weights, noise, neighbours)[0]
+        if self._topology == "chain":
+            evaluation = bloch.TwoBlocks(noise, bloch.on_chain, bloch.on_chain_gradient)
+        else:
+            evaluation = bloch.TwoBlocks(noise, bloch.on_ring, bloch.on_ring_gradient)
+        if not self._noise_is_fixed:  # its gradient may be wanted too
+            return evaluation.function(angles, weights)
         return evaluate(evaluation, angles, weights)
+
+    def _noise_tensors_of(self, noise: NoiseModel, like: Tensor) -> Tensors:
+        """`_new_noise_tensors`; kept if the noise is fixed, since each copy to a GPU takes time."""
+        if torch.compiler.is_compiling() or not self._noise_is_fixed:
+            return self._new_noise_tensors(noise, like)
+        key = like.dtype, like.device
+        if key not in self._fixed_noise:
+            with torch.inference_mode(False):  # what is made in inference mode serves no training
+                self._fixed_noise[key] = self._new_noise_tensors(noise, like)
+        return self._fixed_noise[key]
+
+    def _new_noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
+        """The noise as the method takes it, readout error last if there is any."""
+        maps = compose(noise.after_rotation), compose(noise.after_entangler)
+        if self.method == "closed-form" and self.n_blocks == 2:
+            return bloch.noise_of_two_blocks(*maps, noise.readout_scale, like)
+        tensors: list[Tensor] = []
+        if not (self.method == "dense" and self._is_pure):
+            tensors += noise_of_matrices(*maps, self.n_blocks, like)
+        if isinstance(noise.readout_error, Tensor) or noise.readout_error != 0:
+            tensors.append(torch.as_tensor(noise.readout_scale, dtype=like.dtype, device=like.device))
+        return tensors
 
     def _register_tables(self) -> None:
         """Constants of the method, as buffers: they move with the circuit, and are not saved."""
@@ -195,28 +224,16 @@ class NativeCircuit(ReuploadCircuit):
     def _refuse_beyond_memory(self, samples: int, like: Tensor, keep: bool) -> None:
         """Raise ValueError if `samples` of the dtype and device of `like` do not fit."""
         per_sample = self._bytes_per_sample(like.element_size(), keep)
-        needed = samples * per_sample
-        if needed <= UNCHECKED_BYTES:
-            return
-        available = available_bytes(like.device)
-        if available is None or needed <= available:
-            return
-        free = f"with the {self.method} method, and {available:.3g} are available"
-        if per_sample <= available:
-            must = f"hold at most {available // per_sample} samples at a time"
-            raise argument_error("angles", must, f"{samples} need {needed:.3g} bytes {free}")
-        need = f"{per_sample:.3g} bytes {free}"
-        if self.method == "dense":
-            must = "be smaller, or `n_blocks` be smaller"
-            if self._topology == "other":
-                must += ' (at most 2), or `entanglement` be "linear" or "circular"'
-            raise argument_error("n_wires", must, f"one sample of {self.n_wires} wires needs {need}")
-        raise argument_error("n_blocks", "be smaller", f"one sample of {self.n_blocks} needs {need}")
+        check_memory(samples, per_sample, like.device, self.method, self._smaller_circuit)
 
-
-def _keeps(angles: Tensor, weights: Tensor) -> bool:
-    """Whether what a gradient needs is kept."""
-    return torch.is_grad_enabled() and (angles.requires_grad or weights.requires_grad)
+    def _smaller_circuit(self) -> tuple[str, str]:
+        """The argument that must change if not even one sample fits, and how."""
+        if self.method != "dense":
+            return "n_blocks", "be smaller"
+        must = "be smaller, or `n_blocks` be smaller"
+        if self._topology == "other":
+            must += ' (at most 2), or `entanglement` be "linear" or "circular"'
+        return "n_wires", must
 
 
 def _topology(pairs: Pairs, n_wires: int) -> Topology:

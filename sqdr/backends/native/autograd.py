@@ -1,6 +1,7 @@
 """One autograd node for a whole circuit, in place of one for each of its operations."""
 
 from collections.abc import Callable, Sequence
+from types import FunctionType
 from typing import Any, Protocol
 
 import torch
@@ -35,6 +36,35 @@ def evaluate(evaluation: Evaluation, *inputs: Tensor) -> Tensor:
     return value
 
 
+class Compiled:
+    """A function and its gradient through `torch.compile`; an `Evaluation`.
+
+    The gradient evaluates the function once more. Even so a small circuit takes three quarters of the
+    time that it takes with PyTorch's own node for compiled code.
+
+    Args:
+        function (function): of tensors, without state.
+    """
+
+    def __init__(self, function: Callable[..., Tensor]) -> None:
+        def value(*inputs: Tensor) -> Tensor:
+            return function(*inputs)
+
+        def gradients(grad: Tensor, *inputs: Tensor) -> Any:
+            return torch.func.vjp(function, *inputs)[1](grad)
+
+        self.function = function
+        self._value = _compile(value)
+        self._gradients = _compile(gradients)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensors]:
+        return self._value(*inputs), ()
+
+    def backward(self, grad: Tensor, inputs: Tensors, _: Tensors) -> Tensors:
+        gradients: Tensors = self._gradients(grad, *inputs)
+        return gradients
+
+
 class _Node(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, evaluation: Evaluation, *inputs: Tensor) -> Tensor:
@@ -57,3 +87,11 @@ def _is_transformed(tensors: Tensors) -> bool:
         return True
     unpack: Callable[[Tensor], Any] = forward_ad.unpack_dual
     return any(unpack(tensor).tangent is not None for tensor in tensors)
+
+
+def _compile(function: Any) -> Callable[..., Any]:
+    # PyTorch counts recompilations per code object, over all circuits of the process, and raises
+    # beyond eight: so each circuit compiles code objects of its own.
+    code = function.__code__.replace()
+    own = FunctionType(code, function.__globals__, closure=function.__closure__)
+    return torch.compile(own, fullgraph=True)

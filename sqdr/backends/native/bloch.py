@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 from sqdr.backends.native.autograd import Tensors
 from sqdr.backends.native.rotation import transfer_matrices
 from sqdr.circuit import Pairs
-from sqdr.noise import BlochMap
+from sqdr.noise import BlochMap, Number
 
 Neighbours = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -79,25 +79,27 @@ class TwoBlocks:
 
 
 def noise_of_two_blocks(
-    channels: BlochMap, entangler_channels: BlochMap, readout_scale: float
-) -> tuple[float, ...]:
-    """The noise of two blocks, as `two_blocks` takes it.
+    channels: BlochMap, entangler_channels: BlochMap, readout_scale: Number, like: Tensor
+) -> list[Tensor]:
+    """The noise of two blocks, as `two_blocks` takes it; tensors of the dtype and device of `like`.
 
     Returns:
         Scales of the x and y parts of <Z>, scale and shift of its z part; scale and shift of the z that
         neighbours see, which is that after block 1; and the shift of <Z> itself.
     """
-    last = channels.scale_z * readout_scale
-    between = channels.then(entangler_channels)
-    return (
+    first, second = channels.in_block(0), channels.in_block(1)
+    last = second.scale_z * readout_scale
+    between = first.then(entangler_channels.in_block(0))
+    numbers = (
         -last * between.scale_x,
         last * between.scale_y,
         last * between.scale_z,
         last * between.shift_z,
-        channels.scale_z,
-        channels.shift_z,
-        channels.shift_z * readout_scale,
+        first.scale_z,
+        first.shift_z,
+        second.shift_z * readout_scale,
     )
+    return [torch.as_tensor(number, dtype=like.dtype, device=like.device) for number in numbers]
 
 
 def on_chain(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,21 +147,18 @@ def neighbour_table(pairs: Pairs, n_wires: int) -> Tensor:
     return torch.tensor(table, dtype=torch.long).reshape(n_wires, degree).T.contiguous()
 
 
-def unentangled(
-    angles: Tensor, weights: Tensor, channels: BlochMap, entangler_channels: BlochMap
-) -> Tensor:
+def unentangled(angles: Tensor, weights: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
     """<Z> without a CZ, for any number of blocks.
 
     Args:
         angles (Tensor of shape (batch, n_wires, 3)): in radians.
         weights (Tensor of shape (n_blocks, n_wires, 3)): in radians.
-        channels (BlochMap): noise after the rotations of each block.
-        entangler_channels (BlochMap): noise after each CZ layer, here an empty one.
+        scale, offset (Tensors): the noise, see `transfer_matrices`.
 
     Returns:
         Tensor of shape (batch, n_wires)
     """
-    matrices = transfer_matrices(angles, weights, channels, entangler_channels)
+    matrices = transfer_matrices(angles, weights, scale, offset)
     first, *later = matrices.unbind(2)
     vector = first[:, 0] + first[:, 1]  # |0> has <I> = <Z> = 1
     for matrix in later:

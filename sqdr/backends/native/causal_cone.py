@@ -14,16 +14,10 @@ import torch
 from torch import Tensor
 
 from sqdr.backends.native.rotation import transfer_matrices
-from sqdr.noise import BlochMap
 
 
 def expectation_values(
-    angles: Tensor,
-    weights: Tensor,
-    channels: BlochMap,
-    entangler_channels: BlochMap,
-    *,
-    ring: bool,
+    angles: Tensor, weights: Tensor, scale: Tensor, offset: Tensor, *, ring: bool
 ) -> Tensor:
     """<Z> of every wire of a chain or ring.
 
@@ -31,15 +25,14 @@ def expectation_values(
         angles (Tensor of shape (batch, n_wires, 3)): in radians.
         weights (Tensor of shape (n_blocks, n_wires, 3)): in radians, for at least two blocks; on a
             ring, 2 * n_blocks - 1 <= n_wires, so that no cone meets itself.
-        channels (BlochMap): noise after the rotations of each block.
-        entangler_channels (BlochMap): noise after each CZ layer.
+        scale, offset (Tensors): the noise, see `transfer_matrices`.
         ring (bool): whether the last wire is next to the first.
 
     Returns:
         Tensor of shape (batch, n_wires)
     """
     n_blocks, n_wires, _ = weights.shape
-    matrices = transfer_matrices(angles, weights, channels, entangler_channels)
+    matrices = transfer_matrices(angles, weights, scale, offset)
     matrices = _widen(matrices, n_blocks - 1, ring)
     first, *middle, last = matrices.unbind(2)
     state = first[:, 0] + first[:, 1]  # |0> has <I> = <Z> = 1

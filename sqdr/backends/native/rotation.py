@@ -5,11 +5,12 @@ that of a Bloch vector, and its product is cheap and real.
 """
 
 import math
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
 
-from sqdr.noise import BlochMap
+from sqdr.noise import BlochMap, stack
 
 
 def block_quaternions(angles: Tensor, weights: Tensor) -> Tensor:
@@ -37,18 +38,13 @@ def block_quaternions(angles: Tensor, weights: Tensor) -> Tensor:
     return (product_with * of_angles.unsqueeze(1)).sum(1)
 
 
-def transfer_matrices(
-    angles: Tensor, weights: Tensor, channels: BlochMap, entangler_channels: BlochMap
-) -> Tensor:
+def transfer_matrices(angles: Tensor, weights: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
     """Pauli transfer matrices of every block on every wire, in the order I, Z, X, Y.
-
-    The noise after a CZ layer acts on one wire at a time: the block that follows takes it in.
 
     Args:
         angles (Tensor of shape (batch, n_wires, 3)): in radians.
         weights (Tensor of shape (n_blocks, n_wires, 3)): in radians.
-        channels (BlochMap): noise after the rotations of each block.
-        entangler_channels (BlochMap): noise after each CZ layer.
+        scale, offset (Tensors): the noise, as `noise_of_matrices` returns it.
 
     Returns:
         Tensor of shape (4, 4, n_blocks, batch, n_wires): entry [row, column, ...] is what the old
@@ -69,15 +65,44 @@ def transfer_matrices(
             *(r_yz, r_yz, r_yx, r_yy),
         )
     )
-    rows = (0.0, channels.scale_z, channels.scale_x, channels.scale_y)
-    before = entangler_channels
-    columns = [(0.0, 1.0, 1.0, 1.0)]
-    columns += (len(weights) - 1) * [(before.shift_z, before.scale_z, before.scale_x, before.scale_y)]
-    scale = [[[row * block[column] for block in columns] for column in range(4)] for row in rows]
-    offset = [[0.0] * 4 for _ in range(4)]
-    offset[0][0], offset[1][0] = 1.0, channels.shift_z
-    return torch.addcmul(
-        angles.new_tensor(offset).reshape(4, 4, 1, 1, 1),
-        torch.unflatten(rotations, 0, (4, 4)),
-        angles.new_tensor(scale).reshape(4, 4, -1, 1, 1),
-    )
+    return torch.addcmul(offset, torch.unflatten(rotations, 0, (4, 4)), scale)
+
+
+def noise_of_matrices(
+    channels: BlochMap, entangler_channels: BlochMap, n_blocks: int, like: Tensor
+) -> Sequence[Tensor]:
+    """The noise of every block, as `transfer_matrices` takes it.
+
+    The noise after a CZ layer acts on one wire at a time: the block that follows takes it in.
+
+    Args:
+        channels (BlochMap): noise after the rotations of each block.
+        entangler_channels (BlochMap): noise after each CZ layer.
+        n_blocks (int): number of blocks.
+        like (Tensor): of the dtype and device wanted.
+
+    Returns:
+        scale and offset (Tensors that broadcast to (4, 4, n_blocks, batch, n_wires)): factors of the
+        entries of the rotations, and what is added to them.
+    """
+    scales, offsets = [], []
+    for block in range(n_blocks):
+        after = channels.in_block(block)
+        before = entangler_channels.in_block(block - 1) if block > 0 else BlochMap()
+        rows = stack((0.0, after.scale_z, after.scale_x, after.scale_y), like)
+        columns = stack((before.shift_z, before.scale_z, before.scale_x, before.scale_y), like)
+        scales.append(rows.unsqueeze(-1) * columns.unsqueeze(-2))
+        offset = stack((1.0, *(0.0,) * 3, after.shift_z, *(0.0,) * 11), like)
+        offsets.append(torch.unflatten(offset, -1, (4, 4)))
+    return _of_all_blocks(scales), _of_all_blocks(offsets)
+
+
+def _of_all_blocks(tables: Sequence[Tensor]) -> Tensor:
+    """Tables of each block, which broadcast to (batch, n_wires, 4, 4), as one with five axes.
+
+    Returns:
+        Tensor that broadcasts to (4, 4, n_blocks, batch, n_wires)
+    """
+    joined = stack(tables, tables[0])
+    joined = joined.reshape(*(1,) * (5 - joined.dim()), *joined.shape)
+    return joined.permute(2, 3, 4, 0, 1)
