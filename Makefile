@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 
-.PHONY: train test lint types check accuracy bench
+.PHONY: train test lint types check accuracy sweep compare bench
 
 train: $(VENV)/installed
 	$(BIN)/sqdr train $(OPTIONS)
@@ -23,6 +23,14 @@ check: lint types test
 
 accuracy: $(VENV)/installed
 	$(BIN)/python benchmarks/accuracy.py
+
+# Goes on where it was stopped; so does compare.
+sweep: $(VENV)/installed
+	$(BIN)/sqdr sweep-noise --folder runs/noise-sweep
+	cp runs/noise-sweep/accuracy.png docs/noise-sweep.png
+
+compare: $(VENV)/installed
+	$(BIN)/sqdr compare --folder runs/comparison
 
 # The peers go into an environment of their own, which nothing else needs.
 bench: $(VENV)-bench/installed

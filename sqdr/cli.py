@@ -1,4 +1,4 @@
-"""The command `sqdr`: `train` a classifier, list the `backends`."""
+"""The command `sqdr`: `train`, `sweep-noise` and `compare` classifiers, list the `backends`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import torch
 
 import sqdr
-from sqdr.options import RunOptions
+from sqdr.options import ComparisonOptions, NoiseSweepOptions, RunOptions
 from sqdr.registry import MissingPackageError, backend_names, create_circuit, distribution
 
 
@@ -37,6 +37,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     match options.subcommand:
         case "train":
             return _train(parser.instantiate(options).train)
+        case "sweep-noise":
+            return _sweep_noise(parser.instantiate(options)["sweep-noise"])
+        case "compare":
+            return _compare(parser.instantiate(options).compare)
         case "backends":
             return _backends()
     parser.print_help()
@@ -54,22 +58,34 @@ def _parser(jsonargparse: Any) -> Any:
     train.add_argument("--config", action="config", help="YAML file of options")
     train.add_class_arguments(RunOptions)
     subcommands.add_subcommand("train", train, help="train a classifier")
+    sweep = new_parser("Train without and with noise, and test under noise of many strengths.")
+    compare = new_parser("Train the classifier and its twins without the quantum part, over seeds.")
+    for repeated, options in ((sweep, NoiseSweepOptions), (compare, ComparisonOptions)):
+        repeated.add_argument("--config", action="config", help="YAML file of options")
+        repeated.add_class_arguments(RunOptions, skip={"seed", "run"})
+        repeated.add_class_arguments(options, skip={"training"})
+    subcommands.add_subcommand("sweep-noise", sweep, help="measure accuracy against noise")
+    subcommands.add_subcommand("compare", compare, help="compare a classifier with its twins")
     backends = new_parser("List the backends and whether they work here.")
     subcommands.add_subcommand("backends", backends, help="list the backends")
     return parser
 
 
-def _train(namespace: Any) -> int:
-    values = {field.name: getattr(namespace, field.name) for field in fields(RunOptions)}
-    try:
-        from sqdr.training import Run
+def _fill(kind: Any, namespace: Any, **values: Any) -> Any:
+    """An options dataclass of this kind with `values` and, where the namespace has them, its values."""
+    names = [field.name for field in fields(kind) if field.name in namespace]
+    return kind(**{name: namespace[name] for name in names}, **values)
 
-        run = Run(RunOptions(**values))
+
+def _train(namespace: Any) -> int:
+    try:
+        from sqdr.training import Run, count_parameters
+
+        run = Run(_fill(RunOptions, namespace))
     except (ValueError, ImportError, OSError) as error:
         return _fail(error)
-    n_parameters = sum(parameter.numel() for parameter in run.model.parameters())
     print(
-        f"SQDR-CNN with {n_parameters:,} parameters on {run.options.data.name}: "
+        f"SQDR-CNN with {count_parameters(run.model):,} parameters on {run.options.data.name}: "
         f"{len(run.data.train.labels)} training, {len(run.data.validation.labels)} validation and "
         f"{len(run.data.test.labels)} test images; backend {run.options.model.backend}, "
         f"seed {run.options.seed}",
@@ -81,6 +97,46 @@ def _train(namespace: Any) -> int:
     print(f"Test accuracy: {100 * accuracy:.2f} %")
     print(f"Run folder: {run.folder}")
     return 0
+
+
+def _sweep_noise(namespace: Any) -> int:
+    try:
+        from sqdr.sweep import NoiseSweep
+
+        training = _fill(RunOptions, namespace)
+        sweep = NoiseSweep(_fill(NoiseSweepOptions, namespace, training=training))
+    except (ValueError, ImportError, OSError) as error:
+        return _fail(error)
+    files = sweep.run()
+    if files is None:
+        print(_RUNNING_ELSEWHERE)
+        return 0
+    n_trainings, n_tests = len(sweep.cells), len(sweep.cells) * len(sweep.tests)
+    print(f"{n_trainings} trainings, {n_tests} tests: {files.table}, {files.picture}")
+    return 0
+
+
+def _compare(namespace: Any) -> int:
+    try:
+        from sqdr.comparison import Comparison
+
+        training = _fill(RunOptions, namespace)
+        comparison = Comparison(_fill(ComparisonOptions, namespace, training=training))
+    except (ValueError, ImportError, OSError) as error:
+        return _fail(error)
+    files = comparison.run()
+    if files is None:
+        print(_RUNNING_ELSEWHERE)
+        return 0
+    print(files.markdown.read_text())
+    print(f"{len(comparison.cells)} runs: {files.markdown}, {files.table}, {files.runs}")
+    return 0
+
+
+_RUNNING_ELSEWHERE = (
+    "Other machines are still at work: the one that finishes last writes the results, "
+    "or this command when it is run again."
+)
 
 
 def _backends() -> int:

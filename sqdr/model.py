@@ -106,9 +106,12 @@ class SQDR_CNN(nn.Module):
             self.head = nn.Sequential(self.head, nn.ReLU())
 
     def forward(self, images: Tensor) -> Tensor:
+        return cast(Tensor, self.head(self.circuit(self.angles(images))))
+
+    def angles(self, images: Tensor) -> Tensor:
+        """What the circuit reads: scaled firing rates (batch, 3 * n_wires), in radians."""
         self._check(images)
-        angles = self.angle_scale * self.spiking(images)
-        return cast(Tensor, self.head(self.circuit(angles)))
+        return self.angle_scale * cast(Tensor, self.spiking(images))
 
     def to_backend(self, name: str, **options: Any) -> SQDR_CNN:
         """A copy of the model, same weights, whose circuit runs on another backend.

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from sqdr.model import Head
+from sqdr.twins import Circuit
 
 DataName = Literal["digits", "mnist", "fashion-mnist", "kmnist", "cifar10"]
 
@@ -73,6 +75,8 @@ class ModelOptions:
         entanglement: "none", "linear" or "circular".
         backend: name of a backend, see `sqdr backends`.
         noise: noise of the circuit.
+        circuit: "quantum", or a twin without it for comparison: "frozen" (the circuit keeps its initial
+            weights), "mlp" (a classical layer of the same size) or "none" (the head reads the angles).
     """
 
     T: int = 5
@@ -86,6 +90,7 @@ class ModelOptions:
     entanglement: Literal["none", "linear", "circular"] = "linear"
     backend: str = "native"
     noise: NoiseOptions = field(default_factory=NoiseOptions)
+    circuit: Circuit = "quantum"
 
 
 @dataclass(frozen=True)
@@ -114,3 +119,69 @@ class RunOptions:
     label_smoothing: float = 0.05
     seed: int = 0
     run: Path | None = None
+
+
+@dataclass(frozen=True)
+class NoiseSweepOptions:
+    """Accuracy against noise, for models trained without and with noise.
+
+    Args:
+        training: how each model is trained; its seed and its folder are set by the sweep.
+        channels: names of the channels, see `sqdr.noise`. Each acts after the rotations of each block.
+        training_strengths: of each channel in training; 0 stands for one model, trained without noise,
+            that is tested under every channel.
+        test_strengths: of each channel in the tests.
+        seeds: each gives one model for each training noise.
+        jobs: processes, of one thread each; none stands for all cores.
+        folder: of the sweep. The same command continues the sweep in it, and on another machine takes
+            part in it.
+    """
+
+    training: RunOptions
+    channels: Sequence[str] = (
+        "BitFlip",
+        "PhaseFlip",
+        "Depolarizing",
+        "AmplitudeDamping",
+        "PhaseDamping",
+    )
+    training_strengths: Sequence[float] = (0.0, 0.1)
+    test_strengths: Sequence[float] = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
+    seeds: Sequence[int] = (0, 1, 2, 3, 4)
+    jobs: int | None = None
+    folder: Path = Path("runs/noise-sweep")
+
+
+@dataclass(frozen=True)
+class ComparisonOptions:
+    """The model beside its twins without entanglement, training, or the circuit itself.
+
+    Args:
+        training: how each variant is trained; its seed and its folder are set by the comparison.
+        seeds: each gives one model of each variant.
+        jobs: processes, of one thread each; none stands for all cores.
+        folder: of the comparison. The same command continues the comparison in it, and on another
+            machine takes part in it.
+    """
+
+    training: RunOptions
+    seeds: Sequence[int] = (0, 1, 2, 3, 4)
+    jobs: int | None = None
+    folder: Path = Path("runs/comparison")
+
+
+def as_plain(options: Any) -> dict[str, Any]:
+    """Options (a dataclass) as what YAML files are made of: mappings, lists, strings and numbers."""
+    plain: dict[str, Any] = json.loads(json.dumps(asdict(options), default=str))
+    return plain
+
+
+def what_is_shared(options: NoiseSweepOptions | ComparisonOptions) -> dict[str, Any]:
+    """The options as plain data for `--config`, without what may differ from machine to machine."""
+    of_study = as_plain(options)
+    shared: dict[str, Any] = of_study.pop("training") | of_study
+    for name in ("run", "seed", "jobs", "folder"):
+        del shared[name]
+    for name in ("root", "download"):
+        del shared["data"][name]
+    return shared

@@ -1,9 +1,13 @@
 """Pictures of a run, as matplotlib figures that touch no global state and need no display."""
 
+import math
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+
+from sqdr.statistics import mean_and_interval
 
 
 def curves(rows: Sequence[Mapping[str, float]]) -> Figure:
@@ -54,3 +58,59 @@ def confusion_matrix(counts: Sequence[Sequence[int]], class_names: Sequence[str]
     axes.set(xlabel="predicted class", ylabel="true class", title=f"accuracy {100 * accuracy:.1f} %")
     figure.colorbar(image, label="share of the true class")
     return figure
+
+
+def noise_sweep(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Test accuracy against the strength of the noise, one panel for each channel of the tests.
+
+    Each panel has one line for each training noise: none, and the panel's own channel. Bars are 95 %
+    confidence intervals of the mean over seeds, by Student's t distribution.
+
+    Args:
+        rows (sequence of mappings): one for each test, with "training_channel" ("none" for training
+            without noise), "training_strength", "test_channel", "test_strength", "seed" and
+            "accuracy" (in [0, 1]).
+    """
+    channels = list(dict.fromkeys(row["test_channel"] for row in rows))
+    n_columns = min(len(channels), 3)
+    n_rows = math.ceil(len(channels) / n_columns)
+    figure = Figure(figsize=(1 + 2.5 * n_columns, 1 + 2.2 * n_rows), dpi=200, layout="constrained")
+    panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+    strengths = sorted({row["training_strength"] for row in rows})
+    for axes, channel in zip(panels.flat, channels, strict=False):
+        for style, strength in enumerate(strengths):
+            line = _accuracy_line(
+                [
+                    row
+                    for row in rows
+                    if row["training_channel"] in ("none", channel)
+                    and (row["training_strength"], row["test_channel"]) == (strength, channel)
+                ]
+            )
+            label = f"trained with strength {strength:g}" if strength else "trained without noise"
+            marker = "osD^v"[style % 5]
+            axes.errorbar(*line, label=label, marker=marker, markersize=4, linewidth=1.2, capsize=2)
+        axes.set(title=channel, ylim=(0, 103))
+        axes.grid(alpha=0.3)
+    for axes in panels.flat[len(channels) :]:
+        axes.remove()
+    for axes in panels.flat[: len(channels)][-n_columns:]:
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel("strength of the channel in the test (probability)", fontsize="medium")
+    figure.supylabel("test accuracy (%)", fontsize="medium")
+    figure.legend(
+        *panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=n_columns
+    )
+    return figure
+
+
+def _accuracy_line(
+    rows: Sequence[Mapping[str, Any]],
+) -> tuple[list[float], list[float], list[float]]:
+    """Test strengths, mean accuracies in %, and half widths of their 95 % confidence intervals."""
+    strengths = sorted({row["test_strength"] for row in rows})
+    intervals = [
+        mean_and_interval([100 * row["accuracy"] for row in rows if row["test_strength"] == strength])
+        for strength in strengths
+    ]
+    return strengths, [mean for mean, _ in intervals], [half_width for _, half_width in intervals]

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 import logging
-import os
 import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
@@ -24,9 +21,11 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from sqdr import plots
 from sqdr.data import ImageData
+from sqdr.files import write_rows
 from sqdr.model import SQDR_CNN
 from sqdr.noise import NoiseModel, channel
-from sqdr.options import ModelOptions, NoiseOptions, RunOptions
+from sqdr.options import ModelOptions, NoiseOptions, RunOptions, as_plain
+from sqdr.twins import make_twin
 from sqdr.validation import argument_error, check_integer, check_number
 
 
@@ -106,12 +105,7 @@ class MetricsFile(Callback):
     def on_train_epoch_end(self, trainer: lightning.Trainer, _: Any) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append({"epoch": trainer.current_epoch, **metrics})
-        unfinished = self.file.with_suffix(".unfinished")
-        with unfinished.open("w", newline="") as stream:
-            writer = csv.DictWriter(stream, _COLUMNS)
-            writer.writeheader()
-            writer.writerows(self.rows)
-        os.replace(unfinished, self.file)
+        write_rows(self.file, _COLUMNS, self.rows)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -137,27 +131,20 @@ class Run:
     """
 
     def __init__(self, options: RunOptions) -> None:
-        check_integer("epochs", options.epochs, 1)
-        check_integer("seed", options.seed, 0)
-        check_number("learning_rate", options.learning_rate, 0)
-        if options.head_learning_rate is not None:
-            check_number("head_learning_rate", options.head_learning_rate, 0)
-        check_number("weight_decay", options.weight_decay, 0)
-        check_number("label_smoothing", options.label_smoothing, 0, 1)
         folder = options.run or _new_folder(options)
         if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
             raise argument_error("run", "be a new or empty folder", f"{folder} is not")
         self.options = options
         self.folder = folder
-        self.data = ImageData(options.data)
-        with _quiet():
-            lightning.seed_everything(options.seed, verbose=False)
-        self.model = build_model(options.model, self.data.in_channels, len(self.data.class_names))
+        self.data, self.model = prepare(options)
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text(_as_yaml(options))
 
-    def train(self) -> float:
+    def train(self, show_progress: bool = True) -> float:
         """Train, test the best epoch's weights, and write the run folder.
+
+        Args:
+            show_progress (bool): whether to show a progress bar if stdout is a terminal. Default: True.
 
         Returns:
             float: accuracy on the test images, in [0, 1].
@@ -172,13 +159,13 @@ class Run:
             save_on_train_epoch_end=True,  # after the epoch's row of metrics
             enable_version_counter=False,
         )
-        on_terminal = sys.stdout.isatty()
+        show_progress = show_progress and sys.stdout.isatty()
         with _quiet():
             trainer = lightning.Trainer(
                 max_epochs=self.options.epochs,
-                callbacks=[metrics, best, *([RichProgressBar()] if on_terminal else [])],
+                callbacks=[metrics, best, *([RichProgressBar()] if show_progress else [])],
                 logger=False,
-                enable_progress_bar=on_terminal,
+                enable_progress_bar=show_progress,
                 enable_model_summary=False,
                 num_sanity_val_steps=0,
                 default_root_dir=self.folder,
@@ -194,13 +181,39 @@ class Run:
         return accuracy
 
 
+def prepare(options: RunOptions) -> tuple[ImageData, SQDR_CNN]:
+    """The data and the freshly initialised classifier of a run, with every option checked.
+
+    Random generators are seeded, so that training can follow.
+
+    Raises:
+        As `Run`.
+    """
+    check_integer("epochs", options.epochs, 1)
+    check_integer("seed", options.seed, 0)
+    check_number("learning_rate", options.learning_rate, 0)
+    if options.head_learning_rate is not None:
+        check_number("head_learning_rate", options.head_learning_rate, 0)
+    check_number("weight_decay", options.weight_decay, 0)
+    check_number("label_smoothing", options.label_smoothing, 0, 1)
+    data = ImageData(options.data)
+    with _quiet():
+        lightning.seed_everything(options.seed, verbose=False)
+    return data, build_model(options.model, data.in_channels, len(data.class_names))
+
+
 def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR_CNN:
-    """A freshly initialised classifier."""
+    """A freshly initialised classifier, or the twin of one."""
+    noise = build_noise(options.noise)
+    if noise and options.circuit in ("mlp", "none"):
+        raise argument_error("noise", f'be empty for circuit "{options.circuit}"', f"is {noise}")
+    if options.head == "none" and options.circuit == "none":
+        raise argument_error("head", 'not be "none" for circuit "none"', "is")
     if options.head == "none" and num_class != options.n_wires:
         raise argument_error(
             "head", f'not be "none" for {num_class} classes', f"there are {options.n_wires} wires"
         )
-    return SQDR_CNN(
+    model = SQDR_CNN(
         options.T,
         in_channels,
         num_class,
@@ -209,12 +222,18 @@ def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR
         options.init_mode,
         options.init_range,
         backend=options.backend,
-        noise=build_noise(options.noise),
+        noise=noise,
         entanglement=options.entanglement,
         width=options.width,
         angle_scale=options.angle_scale,
         head=options.head,
     )
+    return make_twin(model, options.circuit)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
 def build_noise(options: NoiseOptions) -> NoiseModel:
@@ -233,10 +252,7 @@ def _new_folder(options: RunOptions) -> Path:
 
 def _as_yaml(options: RunOptions) -> str:
     """The options as a file for `--config`; the folder is left out, so that it can be used again."""
-    plain = asdict(options) | {"run": None}
-    plain["data"] |= {"root": str(options.data.root), "classes": list(options.data.classes)}
-    plain["model"]["init_range"] = list(options.model.init_range)
-    return str(yaml.safe_dump(plain, sort_keys=False))
+    return str(yaml.safe_dump(as_plain(options) | {"run": None}, sort_keys=False))
 
 
 @contextmanager

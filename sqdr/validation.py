@@ -2,6 +2,7 @@
 
 import math
 import operator
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -43,3 +44,16 @@ def check_number(
     if not (math.isfinite(number) and minimum <= number <= maximum):
         raise argument_error(name, must, f"is {number!r}")
     return number
+
+
+def check_distinct(name: str, values: Sequence[Any]) -> None:
+    """ValueError unless there is at least one value, and none of them twice."""
+    if not values or len(set(values)) < len(values):
+        raise argument_error(name, "be one or more distinct values", f"is {list(values)}")
+
+
+def check_seeds(seeds: Sequence[Any]) -> None:
+    """ValueError unless there is at least one seed, none of them twice, and all can be seeds."""
+    check_distinct("seeds", seeds)
+    for seed in seeds:
+        check_integer("seeds", seed, 0)

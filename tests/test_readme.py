@@ -39,11 +39,13 @@ def test_python_block(code, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", lines_of("sqdr"))
 def test_sqdr_command(command, tmp_path, monkeypatch):
-    """Training commands are shortened to one epoch of two classes."""
+    """Training commands are shortened to one epoch of two classes, and to one seed."""
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command, comments=True)[1:]
-    if words[0] == "train":
+    if words[0] in ("train", "sweep-noise", "compare"):
         words += ["--epochs", "1", "--data.classes", "[0, 1]"]
+    if words[0] in ("sweep-noise", "compare"):
+        words += ["--seeds", "[0]"]
     assert main(words) == 0
 
 

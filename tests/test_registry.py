@@ -94,7 +94,8 @@ def run_python(source):
 
 
 def test_importing_sqdr_loads_no_optional_package():
-    optional = ["pennylane", "torchquantum", "torchvision", "lightning", "matplotlib", "sklearn"]
+    simulators = ["pennylane", "torchquantum"]
+    optional = [*simulators, "torchvision", "lightning", "matplotlib", "optuna", "sklearn"]
     printed = run_python(
         f"""
         import sys, sqdr, torch

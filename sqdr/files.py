@@ -1,0 +1,31 @@
+"""Files that are whole or not there at all."""
+
+import csv
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+#: How the names of files begin that are being written, or were when their writer was killed.
+UNFINISHED = "unfinished-"
+
+
+@contextmanager
+def whole_file(file: Path) -> Iterator[Path]:
+    """A name to write to, which replaces `file` at the end; after an exception `file` is as it was."""
+    unfinished = file.with_name(f"{UNFINISHED}{uuid4().hex}-{file.name}")
+    try:
+        yield unfinished
+        os.replace(unfinished, file)
+    finally:
+        unfinished.unlink(missing_ok=True)
+
+
+def write_rows(file: Path, columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    """Write a CSV file with one line for each row."""
+    with whole_file(file) as unfinished, unfinished.open("w", newline="") as stream:
+        writer = csv.DictWriter(stream, columns)
+        writer.writeheader()
+        writer.writerows(rows)
