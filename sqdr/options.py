@@ -45,18 +45,24 @@ class DataOptions:
 
 @dataclass(frozen=True)
 class NoiseOptions:
-    """Noise of the circuit, in training and evaluation.
+    """Noise of the circuit, in training and evaluation; see `NoiseModel.from_dict`.
 
     Args:
         after_rotation: channels and their strengths, in order, after the rotations of each block, for
-            instance {BitFlip: 0.02, AmplitudeDamping: 0.1}; see `sqdr.noise` for their names.
+            instance {BitFlip: 0.02, AmplitudeDamping: 0.1}; see `sqdr.noise` for their names. A
+            strength may be a list, one for each wire, or {Parameter: 0.02}, which is trained; a list of
+            such mappings may name a channel twice.
         after_entangler: likewise after each CZ layer.
-        readout_error: probability that a measured bit is flipped.
+        readout_error: probability that a measured bit is flipped, or one for each wire.
+        preset: "author-code" or "device", in place of the above; see `NoiseModel.preset`.
+        preset_options: options of the preset, for instance {t1: 80, t2: 60} for "device".
     """
 
-    after_rotation: Mapping[str, float] = field(default_factory=dict)
-    after_entangler: Mapping[str, float] = field(default_factory=dict)
-    readout_error: float = 0.0
+    after_rotation: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
+    after_entangler: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
+    readout_error: float | Sequence[float] = 0.0
+    preset: Literal["author-code", "device"] | None = None
+    preset_options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ class NoiseSweep:
         for name in ("channels", "training_strengths", "test_strengths"):
             check_distinct(name, getattr(options, name))
         model = options.training.model
-        if model.noise != NoiseOptions():
+        if build_noise(model.noise):
             raise argument_error(
                 "noise", "be empty in a noise sweep, which sets it", f"is {model.noise}"
             )

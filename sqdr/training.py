@@ -23,7 +23,7 @@ from sqdr import plots
 from sqdr.data import ImageData
 from sqdr.files import write_rows
 from sqdr.model import SQDR_CNN
-from sqdr.noise import NoiseModel, channel
+from sqdr.noise import NoiseModel
 from sqdr.options import ModelOptions, NoiseOptions, RunOptions, as_plain
 from sqdr.twins import make_twin
 from sqdr.validation import argument_error, check_integer, check_number
@@ -55,6 +55,16 @@ class Classifier(lightning.LightningModule):
     def test_step(self, batch: tuple[Tensor, Tensor]) -> None:
         logits = self._evaluate("test", batch)[1]
         self.confusion.update(logits, batch[1])
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        noise = getattr(self.model.circuit, "noise", None)
+        if noise is not None:
+            for _, _, strength in noise.named_strengths():
+                if isinstance(strength, nn.Parameter):  # a probability, which the step may leave
+                    strength.data.clamp_(0, 1)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["options"] = as_plain(self.options)
 
     def configure_optimizers(self) -> Any:
         options = self.options
@@ -238,11 +248,19 @@ def count_parameters(model: nn.Module) -> int:
 
 def build_noise(options: NoiseOptions) -> NoiseModel:
     """The noise model that the options describe."""
-    after_rotation, after_entangler = (
-        [channel(name, strength) for name, strength in strengths.items()]
-        for strengths in (options.after_rotation, options.after_entangler)
-    )
-    return NoiseModel(after_rotation, after_entangler, options.readout_error)
+    channels = {
+        "after_rotation": options.after_rotation,
+        "after_entangler": options.after_entangler,
+        "readout_error": options.readout_error,
+    }
+    if options.preset is None:
+        if options.preset_options:
+            raise argument_error("preset", "be given with `preset_options`", "is not")
+        return NoiseModel.from_dict(channels)
+    for name, value in channels.items():
+        if value not in ({}, [], (), 0):
+            raise argument_error(name, "be left out where there is a `preset`", f"is {value!r}")
+    return NoiseModel.preset(options.preset, **options.preset_options)
 
 
 def _new_folder(options: RunOptions) -> Path:

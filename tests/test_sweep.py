@@ -125,7 +125,6 @@ def test_the_folder_s_config_continues_the_sweep_and_another_is_refused(folder, 
         (["--seed", "1"], "seed"),
         (["--model.noise.readout_error", "0.1"], "Argument `noise` must be empty in a noise sweep"),
         (["--model.circuit", "mlp"], "Argument `circuit` must be a quantum one in a noise sweep"),
-        (["--model.backend", "torchquantum"], "backends that can: native"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
