@@ -362,6 +362,11 @@ def test_copies_draw_what_the_circuit_draws(backend, duplicate, options):
     assert torch.equal(copied(angles), circuit(angles))
 
 
+def test_each_circuit_draws_for_itself():
+    first, second = (circuit_of(shots=1).generator.initial_seed() for _ in range(2))
+    assert first != second
+
+
 def test_the_state_of_the_generator_can_be_restored():
     circuit, angles = circuit_of(shots=20), torch.linspace(-3, 3, 9)
     state = circuit.generator.get_state()

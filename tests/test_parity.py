@@ -1,6 +1,7 @@
 """Every backend against the oracle and closed forms, each case its own test."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import oracle
@@ -17,6 +18,7 @@ from cases import (
 )
 
 import sqdr
+from sqdr.noise import Strength
 
 NOISELESS = [
     Case(n_wires, n_blocks, entanglement)
@@ -133,6 +135,45 @@ def test_each_channel_alone(case, backend, dtype, tolerance):
 def test_all_channels_trained(case, backend, dtype, tolerance):
     check_values(case, backend, dtype, tolerance)
     check_strength_gradients(case, backend, dtype, 4 * tolerance)
+
+
+@dataclass(frozen=True)
+class Scattered(Strength):
+    """A strength that differs between blocks, samples and wires."""
+
+    seed: int
+
+    def table(self, *shape):
+        return np.random.default_rng(self.seed).uniform(0, 0.5, shape)
+
+    def realise(self, angles, n_blocks, generator):  # noqa: ARG002
+        return torch.as_tensor(self.table(n_blocks, *angles.shape[:2]))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("n_blocks", [2, 3])
+@pytest.mark.parametrize("entanglement", ["none", "linear", "circular"])
+def test_strengths_that_differ_between_blocks_samples_and_wires(backend, n_blocks, entanglement):
+    case = Case(3, n_blocks, entanglement)
+    angles, weights = case.draw(2)
+    strengths = [Scattered(seed) for seed in range(4)]
+    noise = sqdr.NoiseModel(
+        (sqdr.BitFlip(strengths[0]), sqdr.AmplitudeDamping(strengths[1])),
+        (sqdr.AmplitudeDamping(strengths[2]), sqdr.PhaseDamping(strengths[3])),
+    )
+    values = case.circuit(backend, weights, noise=noise)(torch.as_tensor(angles))
+    tables = [strength.table(n_blocks, 2, 3) for strength in strengths]
+    expected = [
+        oracle.expectation_values(
+            np.broadcast_to(angles[sample].reshape(3, 3), weights.shape),
+            weights,
+            case.pairs,
+            (("BitFlip", tables[0][:, sample]), ("AmplitudeDamping", tables[1][:, sample])),
+            (("AmplitudeDamping", tables[2][:, sample]), ("PhaseDamping", tables[3][:, sample])),
+        )
+        for sample in range(2)
+    ]
+    np.testing.assert_allclose(values.detach(), expected, rtol=0, atol=TOLERANCE[backend])
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
