@@ -33,8 +33,9 @@ compare: $(VENV)/installed
 	$(BIN)/sqdr compare --folder runs/comparison
 
 # The peers go into an environment of their own, which nothing else needs.
+# PyTorch's cache of compiled code is not used, so that the first call is timed with its compilation.
 bench: $(VENV)-bench/installed
-	$(VENV)-bench/bin/pytest benchmarks --benchmark-json benchmarks/results.json
+	TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 $(VENV)-bench/bin/pytest benchmarks --benchmark-json benchmarks/results.json
 	$(VENV)-bench/bin/python benchmarks/tables.py benchmarks/results.json > benchmarks/RESULTS.md
 	$(VENV)-bench/bin/python benchmarks/profile_training_step.py >> benchmarks/RESULTS.md
 	cat benchmarks/RESULTS.md

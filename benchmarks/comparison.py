@@ -35,13 +35,14 @@ class Engine:
 
 
 def best_threads(step: Callable[[], Any]) -> int:
-    """The better number of torch's threads for a step: one or all."""
+    """The better number of torch's threads for a step: one, unless all are clearly faster."""
+    everyone = os.cpu_count() or 1
     seconds = {}
-    for threads in (1, os.cpu_count() or 1):
+    for threads in (1, everyone):
         torch.set_num_threads(threads)
-        _seconds(step)
-        seconds[threads] = statistics.median(_seconds(step) for _ in range(3))
-    return min(seconds, key=lambda threads: seconds[threads])
+        once = _seconds(step)
+        seconds[threads] = statistics.median(_seconds(step) for _ in range(20 if once < 0.1 else 1))
+    return everyone if seconds[everyone] < 0.9 * seconds[1] else 1
 
 
 def compare(benchmark: Any, subject: Engine, peer: Engine) -> None:

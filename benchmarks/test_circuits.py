@@ -35,6 +35,7 @@ FOUR, NOISY_FOUR = Case(9, 4, 16, noisy=False), Case(9, 4, 16, noisy=True)
 COMPARISONS = [
     ((NATIVE, NOISY_TWO), ("pennylane", NOISY_TWO)),
     ((NATIVE, NOISY_TWO), ("published method", NOISY_TWO)),
+    ((NATIVE, NOISY_TWO), ("torchquantum", NOISY_TWO)),
     ((NATIVE, NOISY_TWO), (JAX, NOISY_TWO)),
     ((COMPILED, NOISY_TWO), (JAX, NOISY_TWO)),
     ((COMPILED, NOISY_THREE), (JAX, NOISY_THREE)),
