@@ -13,9 +13,10 @@ import torch
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
-from torch.nn.functional import affine_grid, grid_sample, interpolate
+from torch.nn.functional import affine_grid, grid_sample
 from torch.utils.data import DataLoader, TensorDataset
 
+from sqdr.images import resized
 from sqdr.options import DataName, DataOptions
 from sqdr.spiking import SMALLEST_IMAGE
 from sqdr.validation import argument_error, check_integer, check_number
@@ -91,12 +92,7 @@ class ImageData(lightning.LightningDataModule):
 
     def _resized(self, split: Images) -> Images:
         size = self.options.image_size or (_DIGITS_SIZE if self.options.name == "digits" else None)
-        if size is None or split.images.shape[2:] == (size, size):
-            return split
-        resized = interpolate(
-            split.images, size=(size, size), mode="bilinear", align_corners=False, antialias=True
-        )
-        return Images(resized.clamp(0, 1), split.labels)
+        return Images(resized(split.images, size), split.labels)
 
 
 def load_images(name: DataName, root: Path, download: bool) -> tuple[Images, Images, list[str]]:

@@ -39,7 +39,7 @@ def check_number(
         raise argument_error(name, must, f"is {value!r}")
     try:
         number = float(value)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, OverflowError):
         raise argument_error(name, must, f"is {value!r}") from None
     if not (math.isfinite(number) and minimum <= number <= maximum):
         raise argument_error(name, must, f"is {number!r}")
