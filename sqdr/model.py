@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Sequence
-from typing import Any, Literal, cast
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -82,11 +84,12 @@ class SQDR_CNN(nn.Module):
         self.in_channels = check_integer("in_channels", in_channels, 1)
         self.num_class = check_integer("num_class", num_class, 1)
         self.angle_scale = check_number("angle_scale", angle_scale)
-        check_integer("width", width, 1)
+        self.width = check_integer("width", width, 1)
         if head is None:
             head = "linear-relu" if use_mlp else "none"
         if head not in ("linear-relu", "linear", "none"):
             raise argument_error("head", 'be "linear-relu", "linear" or "none"', f"is {head!r}")
+        self.head_name: Head = head
         circuit = create_circuit(
             backend,
             n_wires,
@@ -99,11 +102,8 @@ class SQDR_CNN(nn.Module):
         )
         self.spiking = SpikingEncoder(T, in_channels, 3 * n_wires, width)
         self.circuit = circuit
-        self.head: nn.Module = nn.Identity()
-        if head != "none":
-            self.head = nn.Linear(n_wires, num_class)
-        if head == "linear-relu":
-            self.head = nn.Sequential(self.head, nn.ReLU())
+        self.backend = backend
+        self.head = build_head(head, n_wires, num_class)
 
     def forward(self, images: Tensor) -> Tensor:
         return cast(Tensor, self.head(self.circuit(self.angles(images))))
@@ -122,7 +122,93 @@ class SQDR_CNN(nn.Module):
         """
         circuit = self.circuit.to_backend(name, **options)
         # The copy takes the new circuit without a detour through a copy of the old one.
-        return copy.deepcopy(self, memo={id(self.circuit): circuit})
+        model = copy.deepcopy(self, memo={id(self.circuit): circuit})
+        model.backend = name
+        return model
+
+    def save_pretrained(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        class_names: Sequence[str] | None = None,
+        image_size: int | None = None,
+        data_name: str | None = None,
+        data_classes: Sequence[int] = (),
+        metrics: Mapping[str, Mapping[str, float]] | None = None,
+        training: Mapping[str, str | float] | None = None,
+        license: str | None = None,
+    ) -> None:
+        """Write the model into a folder to share: weights, configuration and a filled model card.
+
+        The folder holds `model.safetensors`, `config.json` and `README.md`, as Hugging Face names them.
+        It appears complete or not at all. Options of the backend, such as `shots`, are not saved.
+
+        Args:
+            folder (path): new, empty, or written by this method before, and then replaced.
+            class_names (sequence of str or None): one for each output. Default: None, their numbers.
+            image_size (int or None): height and width of the images the model was trained on, to which
+                `sqdr predict` and `sqdr evaluate` resize others. Default: None, no resizing.
+            data_name (str or None): data set that the model was trained on; one that `sqdr train` knows
+                is what `sqdr evaluate` takes. Default: None.
+            data_classes (sequence of int): its labels that were kept, in the order of the outputs; all
+                if empty, the default.
+            metrics (mapping of mappings or None): for each split, "test" for instance, the name and
+                value of what was measured on it. Default: None.
+            training (mapping or None): how the model was trained, for the card. Default: None.
+            license (str or None): identifier of the weights' licence, "mit" for instance. Default:
+                None, which states none.
+
+        Raises:
+            ValueError: if an argument is out of its domain, weights are not finite, the model has other
+                tensors than an `SQDR_CNN` has, or the folder holds anything else; nothing is written.
+            MissingPackageError: if safetensors is not installed.
+        """
+        from sqdr.pretrained import save
+
+        save(
+            self,
+            Path(folder),
+            class_names=class_names,
+            image_size=image_size,
+            data_name=data_name,
+            data_classes=data_classes,
+            metrics=metrics,
+            training=training,
+            license=license,
+        )
+
+    @classmethod
+    def from_pretrained(
+        cls,
+        folder: str | os.PathLike[str],
+        backend: str | None = None,
+        noise: NoiseModel | Literal["saved"] | None = "saved",
+        **options: Any,
+    ) -> Self:
+        """The model of a folder that `save_pretrained` wrote, in evaluation mode, on the CPU.
+
+        Nothing in the folder is executed and nothing is downloaded: the configuration is read as JSON
+        and checked key by key, the weights are read by safetensors, which stores numbers alone, and
+        sizes are compared before anything is built. The configuration names a backend; if it is that of
+        another distribution which is installed here, its code runs, unless `backend` is given.
+
+        Args:
+            folder (path): on this machine.
+            backend (str or None): one of `sqdr.backend_names()`. Default: None, the one of the model
+                that was saved.
+            noise (NoiseModel, "saved" or None): noise of the circuit. Default: "saved", that of the
+                model that was saved.
+            **options: further options of the backend.
+
+        Raises:
+            FileNotFoundError: if the folder or one of its two files is missing.
+            ValueError: if a file is broken, foreign, or does not fit the other, or the backend cannot
+                do what is asked for.
+            MissingPackageError: if safetensors or the backend's package is not installed.
+        """
+        from sqdr.pretrained import load
+
+        return load(cls, Path(folder), backend, noise, options)
 
     def _check(self, images: Tensor) -> None:
         if not isinstance(images, Tensor) or not images.is_floating_point():
@@ -140,3 +226,11 @@ class SQDR_CNN(nn.Module):
             low, high = images.aminmax()
             but = f"spans [{low:g}, {high:g}]" if low == low else "holds NaN"
             raise argument_error("images", "lie in [0, 1]", but)
+
+
+def build_head(head: Head, n_wires: int, num_class: int) -> nn.Module:
+    """What makes logits (..., num_class) of expectation values (..., n_wires)."""
+    if head == "none":
+        return nn.Identity()
+    linear = nn.Linear(n_wires, num_class)
+    return linear if head == "linear" else nn.Sequential(linear, nn.ReLU())
