@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
@@ -188,7 +188,41 @@ class Run:
         confusion = classifier.confusion.compute()
         figure = plots.confusion_matrix(confusion.tolist(), self.data.class_names)
         figure.savefig(self.folder / "confusion.png")
+        self._save_model(accuracy, metrics.rows[-1])
         return accuracy
+
+    def _save_model(self, accuracy: float, best_epoch: Mapping[str, float]) -> None:
+        """Write the folder `model` to share, unless training diverged or the model is a twin."""
+        is_twin = self.options.model.circuit in ("mlp", "none")
+        if is_twin or not all(tensor.isfinite().all() for tensor in self.model.state_dict().values()):
+            return
+        options, data, head_rate = self.options, self.data, self.options.head_learning_rate
+        self.model.save_pretrained(
+            self.folder / "model",
+            class_names=data.class_names,
+            image_size=data.test.images.shape[-1],
+            data_name=options.data.name,
+            data_classes=options.data.classes,
+            metrics={
+                "test": {"accuracy": accuracy},
+                "validation": {"accuracy": best_epoch["validation_accuracy"]},
+            },
+            training={
+                "training images": len(data.train.labels),
+                "validation images": len(data.validation.labels),
+                "test images": len(data.test.labels),
+                "epoch of these weights": f"{best_epoch['epoch'] + 1} of {options.epochs}, "
+                "that of the lowest validation loss",
+                "optimiser": "AdamW with a one-cycle learning rate",
+                "peak learning rate": options.learning_rate,
+                "peak learning rate of the head": "the same" if head_rate is None else head_rate,
+                "weight decay": options.weight_decay,
+                "label smoothing": options.label_smoothing,
+                "batch size": options.data.batch_size,
+                "augmentation": options.data.augmentation,
+                "seed": options.seed,
+            },
+        )
 
 
 def prepare(options: RunOptions) -> tuple[ImageData, SQDR_CNN]:

@@ -11,6 +11,7 @@ from matplotlib.image import imread
 import sqdr
 from sqdr.cli import main
 from sqdr.plots import confusion_matrix, curves
+from sqdr.pretrained_config import read_config
 
 #: A run that takes a second: two classes, a small model, two epochs.
 SMALL = [
@@ -42,6 +43,9 @@ def test_the_run_folder_is_complete(run_folder):
         "confusion.png",
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
+        "model/README.md",
+        "model/config.json",
+        "model/model.safetensors",
     }
 
 
@@ -84,6 +88,37 @@ def test_the_best_checkpoint_holds_the_best_epoch_s_weights(run_folder):
         if name.startswith(prefix)
     }
     model.load_state_dict(weights)
+
+
+def test_the_model_to_share_is_that_of_the_best_epoch(run_folder):
+    model = sqdr.SQDR_CNN.from_pretrained(run_folder / "model")
+    checkpoint = torch.load(run_folder / "checkpoints" / "best.ckpt", weights_only=True)
+    saved = {name: checkpoint["state_dict"][f"model.{name}"] for name in model.state_dict()}
+    torch.testing.assert_close(dict(model.state_dict()), saved, rtol=0, atol=0)
+
+
+def test_the_model_to_share_tells_how_it_was_trained(run_folder, capfd):
+    config = read_config(run_folder / "model")
+    assert (config.class_names, config.image_size) == (["0", "1"], 8)
+    assert (config.data_name, config.data_classes) == ("digits", [0, 1])
+    assert main(["evaluate", "--model", str(run_folder / "model")]) == 0
+    accuracy = float(capfd.readouterr().out.splitlines()[-2].split("|")[4]) / 100
+    best = min(read_metrics(run_folder), key=lambda row: float(row["validation_loss"]))
+    card = (run_folder / "model" / "README.md").read_text()
+    assert f"| test | accuracy | {accuracy:.4g} |" in card
+    assert f"| validation | accuracy | {float(best['validation_accuracy']):.4g} |" in card
+    assert f"| epoch of these weights | {int(best['epoch']) + 1} of 2, that of the" in card
+    assert "| seed | 3 |" in card
+
+
+@pytest.mark.parametrize(
+    "options",
+    [["--learning_rate", "1e38"], ["--model.circuit", "mlp"], ["--model.circuit", "none"]],
+    ids=["diverged", "mlp", "none"],
+)
+def test_neither_nan_nor_a_twin_is_a_model_to_share(options, tmp_path):
+    assert main([*SMALL, *options, "--run", str(tmp_path)]) == 0
+    assert not (tmp_path / "model").exists()
 
 
 def test_the_curves_show_every_epoch(tmp_path, monkeypatch):
