@@ -1,4 +1,4 @@
-"""The command `sqdr`: `train`, `sweep-noise` and `compare` classifiers, list the `backends`."""
+"""The command `sqdr`: train, compare and use classifiers, list the backends."""
 
 from __future__ import annotations
 
@@ -7,11 +7,13 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import torch
 
 import sqdr
+from sqdr.evaluation import EvaluationOptions, PredictionOptions, evaluate, predict
 from sqdr.options import ComparisonOptions, NoiseSweepOptions, RunOptions
 from sqdr.registry import MissingPackageError, backend_names, create_circuit, distribution
 
@@ -41,6 +43,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _sweep_noise(parser.instantiate(options)["sweep-noise"])
         case "compare":
             return _compare(parser.instantiate(options).compare)
+        case "predict":
+            return _predict(parser.instantiate(options).predict)
+        case "evaluate":
+            return _evaluate(parser.instantiate(options).evaluate)
         case "backends":
             return _backends()
     parser.print_help()
@@ -66,6 +72,14 @@ def _parser(jsonargparse: Any) -> Any:
         repeated.add_class_arguments(options, skip={"training"})
     subcommands.add_subcommand("sweep-noise", sweep, help="measure accuracy against noise")
     subcommands.add_subcommand("compare", compare, help="compare a classifier with its twins")
+    predict = new_parser("Print the path of each image, its class and the probability of that class.")
+    predict.add_argument("images", nargs="+", type=Path, help="PNG, JPEG, ... files")
+    predict.add_class_arguments(PredictionOptions)
+    subcommands.add_subcommand("predict", predict, help="classify image files with a trained model")
+    evaluate = new_parser("Print the test accuracy of a trained model on each backend with each noise.")
+    evaluate.add_argument("--config", action="config", help="YAML file of options")
+    evaluate.add_class_arguments(EvaluationOptions)
+    subcommands.add_subcommand("evaluate", evaluate, help="test a trained model")
     backends = new_parser("List the backends and whether they work here.")
     subcommands.add_subcommand("backends", backends, help="list the backends")
     return parser
@@ -137,6 +151,41 @@ _RUNNING_ELSEWHERE = (
     "Other machines are still at work: the one that finishes last writes the results, "
     "or this command when it is run again."
 )
+
+
+def _predict(namespace: Any) -> int:
+    """One line for each image: its path, then class and probability of the most probable classes."""
+    try:
+        predictions = predict(namespace.images, _fill(PredictionOptions, namespace))
+    except (ValueError, ImportError, OSError) as error:
+        return _fail(error)
+    for file, classes in zip(namespace.images, predictions, strict=True):
+        columns = [f"{name}\t{probability:.4f}" for name, probability in classes]
+        print(file, *columns, sep="\t")
+    return 0
+
+
+def _evaluate(namespace: Any) -> int:
+    """A table with one row for each backend and noise; Markdown where stdout is no terminal."""
+    options = _fill(EvaluationOptions, namespace)
+    try:
+        rows = evaluate(options)
+    except (ValueError, ImportError, OSError) as error:
+        return _fail(error)
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+
+    on_terminal = sys.stdout.isatty()
+    table = Table("backend", box=box.SIMPLE if on_terminal else box.MARKDOWN)
+    table.add_column("noise", min_width=len("AmplitudeDamping"))
+    for name in ("images", "accuracy (%)", "cross entropy", "time (s)"):
+        table.add_column(name, justify="right")
+    for row in rows:
+        numbers = f"{100 * row.accuracy:.2f}", f"{row.cross_entropy:.4f}", f"{row.seconds:.2f}"
+        table.add_row(row.backend, row.noise, str(row.n_images), *numbers)
+    Console(width=None if on_terminal else 1000).print(table)
+    return 0
 
 
 def _backends() -> int:

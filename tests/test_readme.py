@@ -7,7 +7,9 @@ import tomllib
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
+import sqdr
 from sqdr.cli import main
 
 ROOT = Path(__file__).parents[1]
@@ -39,13 +41,18 @@ def test_python_block(code, tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("command", lines_of("sqdr"))
 def test_sqdr_command(command, tmp_path, monkeypatch):
-    """Training commands are shortened to one epoch of two classes, and to one seed."""
+    """Commands that train are shortened to one epoch, seed and pair of classes; others find a model."""
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command, comments=True)[1:]
     if words[0] in ("train", "sweep-noise", "compare"):
         words += ["--epochs", "1", "--data.classes", "[0, 1]"]
     if words[0] in ("sweep-noise", "compare"):
         words += ["--seeds", "[0]"]
+    if "--model" in words:
+        model = sqdr.SQDR_CNN(2, 1, 2, n_wires=2)
+        folder = words[words.index("--model") + 1]
+        model.save_pretrained(folder, image_size=8, data_name="digits", data_classes=[0, 1])
+        Image.new("L", (8, 8)).save("digit.png")
     assert main(words) == 0
 
 
