@@ -473,7 +473,7 @@ def test_hostile_config(key, value, message, folder):
         ("preset", "device", "`noise` must hold .* and nothing else, but holds 'preset'"),
         ("readout_error", "0.1", "`readout_error` must be a finite number in"),
     ],
-    ids=str,
+    ids=lambda value: str(value)[:40],
 )
 def test_hostile_noise(place, channels, message, tmp_path):
     model_of(noise=NOISE).save_pretrained(tmp_path / "saved")
