@@ -1,4 +1,4 @@
-"""The command `sqdr`: `train`, `sweep-noise` and `compare` classifiers, list the `backends`."""
+"""The command `sqdr`: `train`, `sweep-noise`, `compare`, `report` on a run, list the `backends`."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -37,6 +38,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     match options.subcommand:
         case "train":
             return _train(parser.instantiate(options).train)
+        case "report":
+            return _report(options.report.run)
         case "sweep-noise":
             return _sweep_noise(parser.instantiate(options)["sweep-noise"])
         case "compare":
@@ -58,6 +61,9 @@ def _parser(jsonargparse: Any) -> Any:
     train.add_argument("--config", action="config", help="YAML file of options")
     train.add_class_arguments(RunOptions)
     subcommands.add_subcommand("train", train, help="train a classifier")
+    report = new_parser("Write a report on a finished run into its folder.")
+    report.add_argument("run", type=Path, help="folder of the run")
+    subcommands.add_subcommand("report", report, help="write a report on a run")
     sweep = new_parser("Train without and with noise, and test under noise of many strengths.")
     compare = new_parser("Train the classifier and its twins without the quantum part, over seeds.")
     for repeated, options in ((sweep, NoiseSweepOptions), (compare, ComparisonOptions)):
@@ -96,6 +102,17 @@ def _train(namespace: Any) -> int:
     print(f"Trained and tested in {time.perf_counter() - start:.0f} s")
     print(f"Test accuracy: {100 * accuracy:.2f} %")
     print(f"Run folder: {run.folder}")
+    return 0
+
+
+def _report(run: Path) -> int:
+    try:
+        from sqdr.report import write_report
+
+        page = write_report(run)
+    except (ValueError, ImportError, OSError) as error:
+        return _fail(error)
+    print(f"Report: {page}")
     return 0
 
 

@@ -1,8 +1,9 @@
 """Operations of an inference and the energy they would take: estimates by SpikingJelly's counters.
 
-The energies are SpikingJelly's defaults, for 32-bit floating point in 45 nm CMOS: 0.9 pJ for an addition
-and 4.6 pJ for a multiplication with an addition (Horowitz, ISSCC 2014, doi 10.1109/ISSCC.2014.6757323),
-and 3.12 pJ for each bit that is read from or written to memory (as in STEP, openreview SzwU2XrXIS).
+The energies are SpikingJelly's defaults, for 32-bit floating point in 45 nm CMOS: 0.9 pJ for an
+addition and 4.6 pJ for a multiplication with an addition (Horowitz, ISSCC 2014, doi
+10.1109/ISSCC.2014.6757323), and 3.12 pJ for each bit read from or written to memory (as in STEP,
+openreview SzwU2XrXIS).
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 import lightning
 from lightning.pytorch.callbacks import Callback
@@ -58,7 +59,7 @@ class GradientNorms(Callback):
     def on_before_optimizer_step(
         self, _: lightning.Trainer, module: lightning.LightningModule, *__: object
     ) -> None:
-        for part, parameters in parameters_of_parts(module.model).items():
+        for part, parameters in parameters_of_parts(cast(SQDR_CNN, module.model)).items():
             gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
             if gradients:
                 norm = get_total_norm(gradients)

@@ -9,6 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
 
 from sqdr.noise import Channel, NoiseModel, OnLastWire
 from sqdr.statistics import mean_and_interval
@@ -143,7 +144,7 @@ def gradient_norms(rows: Sequence[Mapping[str, float]]) -> Figure:
         axes.plot(epochs, [row[name] for row in rows], style, color=colour, label=label, marker=marker)
     axes.set(xlabel="epoch", ylabel="norm of the gradient", yscale="log")
     axes.grid(alpha=0.3)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     figure.legend(loc="outside upper center", ncols=len(names))
     return figure
 
@@ -153,7 +154,10 @@ _COLOURS = ("C0", "C1", "0.3")
 
 
 def spike_raster(
-    images: np.ndarray, spikes: Mapping[str, np.ndarray], titles: Sequence[str]
+    images: np.ndarray,
+    spikes: Mapping[str, np.ndarray],
+    true: Sequence[str],
+    predicted: Sequence[str],
 ) -> Figure:
     """Some images, and the spikes of each layer for each of them.
 
@@ -163,20 +167,21 @@ def spike_raster(
         images (array of shape (n_images, channels, height, width)): in [0, 1], grey or RGB.
         spikes (mapping of str to array of shape (T, n_images, n_neurons)): by the name of the layer,
             from input to output.
-        titles (sequence of n_images str): one over each image.
+        true, predicted (sequences of n_images str): classes, written above an image and, where they
+            are wrong, below it.
     """
-    n_rows, n_columns = 1 + len(spikes), len(images)
-    figure = Figure(
-        figsize=(1.6 + 1.0 * n_columns, 1.4 + 1.5 * len(spikes)), dpi=150, layout="constrained"
-    )
+    figsize = 1.6 + len(images), 1.6 + 1.5 * len(spikes)
+    figure = Figure(figsize=figsize, dpi=150, layout="constrained")
     ratios = [0.75, *[1.0] * len(spikes)]
-    panels = figure.subplots(n_rows, n_columns, squeeze=False, height_ratios=ratios)
-    for axes, image, title in zip(panels[0], images, titles, strict=True):
-        grey = len(image) == 1
-        axes.imshow(image[0] if grey else np.moveaxis(image, 0, -1), cmap="gray", vmin=0, vmax=1)
-        axes.set_title(title, fontsize="medium")
-        axes.set_xticks([])
-        axes.set_yticks([])
+    panels = figure.subplots(
+        len(ratios), len(images), sharex="row", squeeze=False, height_ratios=ratios
+    )
+    for axes, image, name, prediction in zip(panels[0], images, true, predicted, strict=True):
+        pixels = image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
+        axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+        axes.set(
+            title=name, xticks=[], yticks=[], xlabel="" if prediction == name else f"→ {prediction}"
+        )
     for row, (name, of_layer) in zip(panels[1:], spikes.items(), strict=True):
         n_steps, _, n_neurons = of_layer.shape
         shown = np.linspace(0, n_neurons - 1, min(n_neurons, MOST_NEURONS)).round().astype(int)
@@ -184,12 +189,12 @@ def spike_raster(
             steps, neurons = np.nonzero(of_image[:, shown])
             axes.vlines(steps + 1, neurons - 0.4, neurons + 0.4, colors="black", linewidth=2)
             axes.set(xlim=(0.5, n_steps + 0.5), ylim=(len(shown) - 0.5, -0.5), yticks=[])
-            axes.set_xticks([1, n_steps] if n_steps > 1 else [1])
-            axes.tick_params(labelbottom=row is panels[-1])
-        part = f"{n_neurons} neurons"
-        if n_neurons > len(shown):
-            part = f"{len(shown)} of {n_neurons:,} neurons"
-        row[0].set_ylabel(f"{name}\n{part}", fontsize="small")
+            axes.set(xticks=sorted({1, n_steps}))
+            axes.tick_params(labelbottom=False)
+        part = "" if len(shown) == n_neurons else f"{len(shown)} of "
+        row[0].set_ylabel(f"{name}\n{part}{n_neurons:,} neurons", fontsize="small")
+    for axes in panels[-1]:
+        axes.tick_params(labelbottom=True)
     figure.supxlabel("time step", fontsize="medium")
     return figure
 
@@ -220,23 +225,20 @@ def firing_rates(rates: Mapping[str, tuple[float, float]]) -> Figure:
     return figure
 
 
-def angles(
-    data: np.ndarray, step: float, weights: tuple[np.ndarray, np.ndarray] | None = None
-) -> Figure:
+def angles(data: np.ndarray, weights: tuple[np.ndarray, np.ndarray] | None = None) -> Figure:
     """Histograms of the angles of the data, and of the weights before and after training.
 
     Args:
-        data (array): angles that the circuit reads, in radians.
-        step (float): distance of possible angles of the data, in radians.
+        data (array): angles that the circuit reads, in radians, with few distinct values.
         weights (pair of arrays or None): initial and trained weights of a circuit, in radians, drawn in
             a second panel; None leaves it out.
     """
     n_panels = 1 if weights is None else 2
     figure = Figure(figsize=(4.5 * n_panels, 3.6), dpi=150, layout="constrained")
     panels = figure.subplots(1, n_panels, squeeze=False)[0]
-    places, counts = np.unique(np.round(data / step).astype(int), return_counts=True)
-    width = 0.8 * abs(step) / math.pi
-    panels[0].bar(places * step / math.pi, 100 * counts / data.size, width, color="C0")
+    values, counts = np.unique(np.round(data / math.pi, 6), return_counts=True)
+    width = 0.8 * np.diff(values).min(initial=0.25)
+    panels[0].bar(values, 100 * counts / data.size, width, color="C0")
     panels[0].set(xlabel="angle of the data (π rad)", ylabel="share of the angles (%)")
     if weights is not None:
         initial, trained = (of_time.ravel() / math.pi for of_time in weights)
@@ -273,7 +275,9 @@ def circuit(
     for block in range(min(n_blocks, MOST_BLOCKS)):
         start = x
         x = _gates(axes, x, [f"Rot$(x_{{{wire}}})$" for wire in range(n_shown)], _OF_DATA)
-        x = _gates(axes, x, [f"Rot$(w_{{{block + 1},{wire}}})$" for wire in range(n_shown)], _OF_WEIGHTS)
+        x = _gates(
+            axes, x, [f"Rot$(w_{{{block + 1},{wire}}})$" for wire in range(n_shown)], _OF_WEIGHTS
+        )
         x = _channels(axes, x, n_wires, noise.after_rotation)
         axes.text((start + x) / 2, -0.8, f"block {block + 1}", ha="center", va="center")
         if block + 1 < n_blocks:
@@ -333,7 +337,9 @@ def _entangler(axes: Axes, x: float, n_shown: int, pairs: Sequence[tuple[int, in
     for pair in pairs:
         wires = range(min(pair), max(pair) + 1)
         if wires[0] < n_shown:
-            free = (column for column in columns if not any(set(wires) & set(other) for other in column))
+            free = (
+                column for column in columns if not any(set(wires) & set(other) for other in column)
+            )
             column = next(free, None)
             if column is None:
                 columns.append([wires])
