@@ -58,11 +58,13 @@ def write_report(run: Path, show_progress: bool = True) -> Path:
     page = as_html(trained, results, pictures)
     folder = run / "report"
     folder.mkdir(exist_ok=True)
-    for picture in pictures:
-        with whole_file(folder / f"{picture.name}.png") as unfinished:
-            unfinished.write_bytes(picture.png)
-    with whole_file(folder / "report.html") as unfinished:
-        unfinished.write_text(page, encoding="utf-8")
+    files = {folder / f"{picture.name}.png": picture.png for picture in pictures}
+    files[folder / "report.html"] = page.encode()
+    for file, content in files.items():
+        with whole_file(file) as unfinished:
+            unfinished.write_bytes(content)
+    for picture in set(folder.glob("*.png")) - set(files):  # of an earlier report
+        picture.unlink()
     return folder / "report.html"
 
 
@@ -129,17 +131,30 @@ def _read_options(file: Path) -> RunOptions:
     try:
         namespace = parser.instantiate(parser.parse_string(file.read_text()))
     except ArgumentError as error:
-        raise argument_error("run", "hold the configuration of a run", f"{file}: {error}") from error
+        raise argument_error(
+            "run", "hold the configuration of a run", f"{file} does not: {error}"
+        ) from error
     return RunOptions(**{field.name: namespace[field.name] for field in fields(RunOptions)})
 
 
 def _read_metrics(file: Path) -> list[dict[str, float]]:
     with file.open(newline="") as stream:
         rows = list(csv.DictReader(stream))
+    must = "hold metrics of every epoch, in numbers"
     try:
-        return [{name: float(value) for name, value in row.items() if value} for row in rows]
-    except (TypeError, ValueError, AttributeError) as error:
-        raise argument_error("run", "hold metrics in numbers", f"{file}: {error}") from error
+        read = [{name: float(value) for name, value in row.items() if value} for row in rows]
+    except (TypeError, ValueError) as error:
+        raise argument_error("run", must, f"{file} does not: {error}") from error
+    for name in ("epoch", *_METRICS):
+        if any(name not in row for row in read):
+            raise argument_error("run", must, f"{file} lacks {name}")
+    return read
+
+
+#: What every run has recorded.
+_METRICS = [
+    f"{stage}_{metric}" for stage in ("training", "validation") for metric in ("loss", "accuracy")
+]
 
 
 def _load(classifier: Classifier, file: Path) -> int:
@@ -148,7 +163,7 @@ def _load(classifier: Classifier, file: Path) -> int:
         checkpoint = torch.load(file, map_location="cpu", weights_only=True)
         classifier.load_state_dict(checkpoint["state_dict"])
         return int(checkpoint["epoch"])
-    except (RuntimeError, UnpicklingError, EOFError, KeyError, TypeError) as error:
+    except (RuntimeError, UnpicklingError, EOFError, OSError, KeyError, TypeError) as error:
         must = "hold a whole checkpoint that fits its configuration"
         summary = str(error).partition("\n")[0]
         raise argument_error("run", must, f"{file} does not load: {summary}") from error
@@ -413,7 +428,7 @@ def _parameters(model: SQDR_CNN) -> Iterator[tuple[str, str]]:
         part: sum(parameter.numel() for parameter in parameters)
         for part, parameters in parameters_of_parts(model).items()
     }
-    for part, count in (counts | {"all": sum(counts.values())}).items():
+    for part, count in (counts | {"all parts": sum(counts.values())}).items():
         yield part, f"{count:,}"
 
 
@@ -449,7 +464,7 @@ def _costs(results: Results) -> Iterator[str]:
     for operations in (*(of.operations for of in layers.values()), results.classical):
         total = total.plus(operations)
     heading = ("layer", "neurons", "firing in a time step (%)", "SynOps", "multiply-accumulates")
-    yield _table(heading, [*rows, classical, ("all", "", "", *_rounded(total[:2]))])
+    yield _table(heading, [*rows, classical, ("all layers", "", "", *_rounded(total[:2]))])
     kinds = (
         "synaptic operations (SynOps)",
         "multiply-accumulates",
