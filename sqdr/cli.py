@@ -39,6 +39,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     match options.subcommand:
         case "train":
             return _train(parser.instantiate(options).train)
+        case "report":
+            return _report(options.report.run)
         case "sweep-noise":
             return _sweep_noise(parser.instantiate(options)["sweep-noise"])
         case "compare":
@@ -64,6 +66,9 @@ def _parser(jsonargparse: Any) -> Any:
     train.add_argument("--config", action="config", help="YAML file of options")
     train.add_class_arguments(RunOptions)
     subcommands.add_subcommand("train", train, help="train a classifier")
+    report = new_parser("Write a report on a finished run into its folder.")
+    report.add_argument("run", type=Path, help="folder of the run")
+    subcommands.add_subcommand("report", report, help="write a report on a run")
     sweep = new_parser("Train without and with noise, and test under noise of many strengths.")
     compare = new_parser("Train the classifier and its twins without the quantum part, over seeds.")
     for repeated, options in ((sweep, NoiseSweepOptions), (compare, ComparisonOptions)):
@@ -110,6 +115,17 @@ def _train(namespace: Any) -> int:
     print(f"Trained and tested in {time.perf_counter() - start:.0f} s")
     print(f"Test accuracy: {100 * accuracy:.2f} %")
     print(f"Run folder: {run.folder}")
+    return 0
+
+
+def _report(run: Path) -> int:
+    try:
+        from sqdr.report import write_report
+
+        page = write_report(run)
+    except (ValueError, ImportError, OSError) as error:
+        return _fail(error)
+    print(f"Report: {page}")
     return 0
 
 

@@ -112,6 +112,7 @@ class RunOptions:
         weight_decay: decoupled (AdamW).
         label_smoothing: of the cross entropy.
         seed: of the initial weights, the data order, augmentation and shots.
+        tensorboard: whether to write the metrics for TensorBoard too, under `tensorboard` in the run.
         run: folder of the run, which must be new or empty; by default a new one under `runs/`, named
             after the data set, the backend and the time.
     """
@@ -124,6 +125,7 @@ class RunOptions:
     weight_decay: float = 0.0
     label_smoothing: float = 0.05
     seed: int = 0
+    tensorboard: bool = False
     run: Path | None = None
 
 

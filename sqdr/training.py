@@ -23,6 +23,7 @@ from sqdr import plots
 from sqdr.data import ImageData
 from sqdr.files import write_rows
 from sqdr.model import SQDR_CNN
+from sqdr.monitoring import PARTS, GradientNorms, gradient_norm_name, tensorboard_logger
 from sqdr.noise import NoiseModel
 from sqdr.options import ModelOptions, NoiseOptions, RunOptions, as_plain
 from sqdr.twins import make_twin
@@ -98,7 +99,11 @@ class Classifier(lightning.LightningModule):
 
 
 _STAGES = ("training", "validation", "test")
-_COLUMNS = ["epoch", *(f"{s}_{m}" for s in _STAGES[:2] for m in ("loss", "accuracy"))]
+_COLUMNS = [
+    "epoch",
+    *(f"{s}_{m}" for s in _STAGES[:2] for m in ("loss", "accuracy")),
+    *map(gradient_norm_name, PARTS),  # empty for a part without a gradient
+]
 
 
 class MetricsFile(Callback):
@@ -147,6 +152,7 @@ class Run:
         self.options = options
         self.folder = folder
         self.data, self.model = prepare(options)
+        self._logger = tensorboard_logger(folder) if options.tensorboard else False
         folder.mkdir(parents=True, exist_ok=True)
         (folder / "config.yaml").write_text(_as_yaml(options))
 
@@ -173,8 +179,14 @@ class Run:
         with _quiet():
             trainer = lightning.Trainer(
                 max_epochs=self.options.epochs,
-                callbacks=[metrics, best, *([RichProgressBar()] if show_progress else [])],
-                logger=False,
+                callbacks=[
+                    GradientNorms(),
+                    metrics,
+                    best,
+                    *([RichProgressBar()] if show_progress else []),
+                ],
+                logger=self._logger,
+                log_every_n_steps=1,
                 enable_progress_bar=show_progress,
                 enable_model_summary=False,
                 num_sanity_val_steps=0,

@@ -58,6 +58,9 @@ def test_metrics_have_one_row_for_each_epoch(run_folder):
         "training_accuracy",
         "validation_loss",
         "validation_accuracy",
+        "gradient_norm_spiking",
+        "gradient_norm_quantum",
+        "gradient_norm_classical",
     ]
     assert all(0 <= float(row["validation_accuracy"]) <= 1 for row in rows)
     assert all(0 < float(row["training_loss"]) < 5 for row in rows)
