@@ -11,7 +11,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import torch
-from spikingjelly.activation_based import layer, neuron
+from spikingjelly.activation_based import neuron
 from spikingjelly.activation_based.op_counter import (
     DispatchCounterMode,
     MACCounter,
@@ -64,17 +64,15 @@ ENERGIES = Operations(
 def count_operations(module: nn.Module, inputs: Tensor) -> Operations:
     """The operations of a layer for these inputs.
 
-    Batch normalisation counts as nothing, since it can be folded into the convolution before it.
-
     Args:
-        module (nn.Module): a layer of the spiking front end, or layers without spikes.
+        module (nn.Module): a convolution, a linear layer or neurons of the spiking front end, or the
+            classical layers after it.
         inputs (Tensor): what the layer is called with.
     """
     if isinstance(module, IntegrateAndFire):
         # The neuron that it stands for, whose potentials SpikingJelly finds.
         module = neuron.IFNode(step_mode="m")
-    synops, memory = SynOpCounter(), NeuromorphicMemoryAccessCounter()
-    macs = MACCounter(extra_ignore_modules=[layer.BatchNorm2d])
+    synops, macs, memory = SynOpCounter(), MACCounter(), NeuromorphicMemoryAccessCounter()
     modes = ModuleCounterMode([memory], model=module), DispatchCounterMode([synops, macs])
     with torch.no_grad(), modes[0], modes[1]:
         module(inputs.detach())
