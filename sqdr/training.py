@@ -214,8 +214,9 @@ class WholeCheckpoints(TorchCheckpointIO):
     ) -> None:
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        with whole_file(file) as unfinished:
-            torch.save(checkpoint, unfinished)
+        # Given a name, torch.save would write it into the file.
+        with whole_file(file) as unfinished, unfinished.open("wb") as stream:
+            torch.save(checkpoint, stream)
 
 
 class Run:
@@ -256,7 +257,7 @@ class Run:
         self._check_shares(trainer.world_size)
         if self.is_main_process:
             self._claim_folder(configuration)
-        self.accuracy = _read_accuracy(self.folder / _TEST) if resume else None
+        self.accuracy = read_accuracy(self.folder) if resume else None
 
     def train(self, show_progress: bool = True) -> float:
         """Train, test the best epoch's weights, and write the run folder.
@@ -352,6 +353,15 @@ _OF_MACHINES = {
 }
 
 
+def read_accuracy(folder: Path) -> float | None:
+    """Accuracy on the test images, in [0, 1], of the run in a folder; None if it is not finished."""
+    file = folder / _TEST
+    if not file.exists():
+        return None
+    with file.open() as stream:
+        return float(next(csv.DictReader(stream))["test_accuracy"])
+
+
 def new_trainer(options: TrainerOptions, **settings: Any) -> lightning.Trainer:
     """Lightning's trainer of this process, one of those that the options ask for.
 
@@ -363,8 +373,11 @@ def new_trainer(options: TrainerOptions, **settings: Any) -> lightning.Trainer:
         ValueError: if an option is out of its domain, or there are no such devices.
     """
     started, nodes = _processes_of_torchrun()
-    devices = check_integer("devices", options.devices or started, 1)
-    num_nodes = check_integer("num_nodes", options.num_nodes or nodes, 1)
+    devices = check_integer("devices", started if options.devices is None else options.devices, 1)
+    num_nodes = check_integer("num_nodes", nodes if options.num_nodes is None else options.num_nodes, 1)
+    if torch.distributed.is_torchelastic_launched() and (devices, num_nodes) != (started, nodes):
+        must = f"be those of torchrun, {started} and {nodes}"
+        raise argument_error("devices and num_nodes", must, f"are {devices} and {num_nodes}")
     is_shared = devices * num_nodes > 1
     plugins: list[Any] = [WholeCheckpoints(), *([SharedBatchNorm()] if is_shared else [])]
     try:
@@ -467,14 +480,6 @@ def _processes_of_torchrun() -> tuple[int, int]:
 
 def _not_a_number_last(value: float) -> float:
     return math.inf if math.isnan(value) else value
-
-
-def _read_accuracy(file: Path) -> float | None:
-    """The accuracy that `Run.train` has written, if it has."""
-    if not file.exists():
-        return None
-    with file.open() as stream:
-        return float(next(csv.DictReader(stream))["test_accuracy"])
 
 
 @contextmanager
