@@ -64,6 +64,7 @@ def _parser(jsonargparse: Any) -> Any:
     subcommands = parser.add_subcommands(required=False)
     train = new_parser("Train a classifier and write everything about the run into a folder.")
     train.add_argument("--config", action="config", help="YAML file of options")
+    train.add_argument("--resume", action="store_true", help="go on with the run that `run` holds")
     train.add_class_arguments(RunOptions)
     subcommands.add_subcommand("train", train, help="train a classifier")
     report = new_parser("Write a report on a finished run into its folder.")
@@ -73,7 +74,7 @@ def _parser(jsonargparse: Any) -> Any:
     compare = new_parser("Train the classifier and its twins without the quantum part, over seeds.")
     for repeated, options in ((sweep, NoiseSweepOptions), (compare, ComparisonOptions)):
         repeated.add_argument("--config", action="config", help="YAML file of options")
-        repeated.add_class_arguments(RunOptions, skip={"seed", "run"})
+        repeated.add_class_arguments(RunOptions, skip={"seed", "trainer", "run"})
         repeated.add_class_arguments(options, skip={"training"})
     subcommands.add_subcommand("sweep-noise", sweep, help="measure accuracy against noise")
     subcommands.add_subcommand("compare", compare, help="compare a classifier with its twins")
@@ -100,9 +101,12 @@ def _train(namespace: Any) -> int:
     try:
         from sqdr.training import Run, count_parameters
 
-        run = Run(_fill(RunOptions, namespace))
+        run = Run(_fill(RunOptions, namespace), resume=namespace.resume)
     except (ValueError, ImportError, OSError) as error:
         return _fail(error)
+    if not run.is_main_process:
+        run.train()
+        return 0
     print(
         f"SQDR-CNN with {count_parameters(run.model):,} parameters on {run.options.data.name}: "
         f"{len(run.data.train.labels)} training, {len(run.data.validation.labels)} validation and "
@@ -111,8 +115,14 @@ def _train(namespace: Any) -> int:
         flush=True,
     )
     start = time.perf_counter()
-    accuracy = run.train()
-    print(f"Trained and tested in {time.perf_counter() - start:.0f} s")
+    if run.accuracy is None:
+        if run.checkpoint.exists():
+            print(f"Resuming from {run.checkpoint}", flush=True)
+        accuracy = run.train()
+        print(f"Trained and tested in {time.perf_counter() - start:.0f} s")
+    else:
+        accuracy = run.accuracy
+        print("This run is finished")
     print(f"Test accuracy: {100 * accuracy:.2f} %")
     print(f"Run folder: {run.folder}")
     return 0

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from sqdr.images import resized
 from sqdr.options import DataName, DataOptions
+from sqdr.parallel import WHOLE, Share, SharedBatches
 from sqdr.spiking import SMALLEST_IMAGE
 from sqdr.validation import argument_error, check_integer, check_number
 
@@ -72,14 +73,21 @@ class ImageData(lightning.LightningDataModule):
         train, validation = _stratified_split(train, options.validation_fraction)
         self.train, self.validation, self.test = map(self._resized, (train, validation, test))
 
+    @property
+    def batch_size(self) -> int:
+        """Images in a training step, of all processes together."""
+        return min(self.options.batch_size, len(self.train.labels))
+
     def train_dataloader(self) -> DataLoader[Any]:
         # Batch normalisation follows its last batches closely (momentum sqrt(0.1)), so a small last one
         # would spoil the statistics that validation uses.
-        batch_size = min(self.options.batch_size, len(self.train.labels))
-        return DataLoader(TensorDataset(*self.train), batch_size, shuffle=True, drop_last=True)
+        dataset = TensorDataset(*self.train)
+        batches = SharedBatches(dataset, self.batch_size, self._share)
+        return DataLoader(dataset, batch_sampler=batches)
 
     def val_dataloader(self) -> DataLoader[Any]:
-        return DataLoader(TensorDataset(*self.validation), 4 * self.options.batch_size)
+        dataset = TensorDataset(*map(self._share.of, self.validation))
+        return DataLoader(dataset, 4 * self.options.batch_size)
 
     def test_dataloader(self) -> DataLoader[Any]:
         return DataLoader(TensorDataset(*self.test), 4 * self.options.batch_size)
@@ -87,8 +95,14 @@ class ImageData(lightning.LightningDataModule):
     def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], _: int) -> tuple[Tensor, Tensor]:
         images, labels = batch
         if self.trainer is not None and self.trainer.training:
-            images = augment(images, self.options.augmentation)
+            images = augment(images, self.options.augmentation, self._share)
         return images, labels
+
+    @property
+    def _share(self) -> Share:
+        if self.trainer is None:
+            return WHOLE
+        return Share(self.trainer.global_rank, self.trainer.world_size)
 
     def _resized(self, split: Images) -> Images:
         size = self.options.image_size or (_DIGITS_SIZE if self.options.name == "digits" else None)
@@ -125,30 +139,31 @@ def load_images(name: DataName, root: Path, download: bool) -> tuple[Images, Ima
     return _as_images(train), _as_images(test), [str(name) for name in train.classes]
 
 
-def augment(images: Tensor, augmentation: str) -> Tensor:
+def augment(images: Tensor, augmentation: str, share: Share = WHOLE) -> Tensor:
     """Randomly changed images, each in its own way, from torch's default random generator.
 
     Args:
         images (Tensor of shape (batch, channels, height, width)): in [0, 1].
         augmentation (str): as in `DataOptions`.
+        share (Share): of which batch the images are which part. Default: a whole one.
     """
     match augmentation:
         case "flip":
-            flipped = torch.rand(len(images), 1, 1, 1, device=images.device) < 0.5
+            flipped = share.random(images).reshape(-1, 1, 1, 1) < 0.5
             return torch.where(flipped, images.flip(-1), images)
         case "affine":
-            return _random_affine(images)
+            return _random_affine(images, share)
     return images
 
 
-def _random_affine(images: Tensor) -> Tensor:
+def _random_affine(images: Tensor, share: Share) -> Tensor:
     """Rotated by up to 10 degrees, zoomed by up to a tenth, shifted by up to a sixteenth of the side.
 
     All at once: torchvision's transforms draw one change for a whole batch.
     """
 
     def draw(most: float) -> Tensor:
-        return most * (2 * torch.rand(len(images), device=images.device) - 1)
+        return most * (2 * share.random(images) - 1)
 
     angle, zoom = draw(math.radians(10)), 1 + draw(0.1)
     cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom

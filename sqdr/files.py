@@ -14,10 +14,16 @@ UNFINISHED = "unfinished-"
 
 @contextmanager
 def whole_file(file: Path) -> Iterator[Path]:
-    """A name to write to, which replaces `file` at the end; after an exception `file` is as it was."""
+    """A name to write to, which replaces `file` at the end; after an exception `file` is as it was.
+
+    After a power failure it is the old or the new file as well, since the new one is on the disk before
+    it takes the name.
+    """
     unfinished = file.with_name(f"{UNFINISHED}{uuid4().hex}-{file.name}")
     try:
         yield unfinished
+        with unfinished.open("rb") as stream:
+            os.fsync(stream.fileno())
         os.replace(unfinished, file)
     finally:
         unfinished.unlink(missing_ok=True)

@@ -28,7 +28,7 @@ class DataOptions:
         image_size: height and width that images are resized to; none stands for 16 for digits, and
             for the images as they are otherwise.
         validation_fraction: part of the training images that is held out to choose the best epoch.
-        batch_size: images in a training step.
+        batch_size: images in a training step, of all processes together.
         augmentation: "none", "affine" (small random rotations, shifts and changes of size) or "flip"
             (random horizontal flips, as the published code does for every data set).
     """
@@ -100,6 +100,27 @@ class ModelOptions:
 
 
 @dataclass(frozen=True)
+class TrainerOptions:
+    """Where and in what precision a run computes.
+
+    Several processes train as one would: they divide each batch and validation set, and batch
+    normalisation sees whole batches. Only rounding differs, and the stream of drawn noise and shots.
+
+    Args:
+        accelerator: "cpu", "gpu" or "auto", a GPU where there is one.
+        devices: processes on each machine, one for each device; none stands for as many as torchrun
+            has started, and for one without it.
+        num_nodes: machines; none stands for those of torchrun, and for one without it.
+        precision: "32-true" or "64-true".
+    """
+
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
+    devices: int | None = None
+    num_nodes: int | None = None
+    precision: Literal["32-true", "64-true"] = "32-true"
+
+
+@dataclass(frozen=True)
 class RunOptions:
     """A training run.
 
@@ -113,8 +134,9 @@ class RunOptions:
         label_smoothing: of the cross entropy.
         seed: of the initial weights, the data order, augmentation and shots.
         tensorboard: whether to write the metrics for TensorBoard too, under `tensorboard` in the run.
-        run: folder of the run, which must be new or empty; by default a new one under `runs/`, named
-            after the data set, the backend and the time.
+        trainer: devices, machines and precision.
+        run: folder of the run, which must be new or empty unless a run is resumed; by default a new one
+            under `runs/`, named after the data set, the backend and the time.
     """
 
     data: DataOptions = field(default_factory=DataOptions)
@@ -126,6 +148,7 @@ class RunOptions:
     label_smoothing: float = 0.05
     seed: int = 0
     tensorboard: bool = False
+    trainer: TrainerOptions = field(default_factory=TrainerOptions)
     run: Path | None = None
 
 
@@ -188,7 +211,7 @@ def what_is_shared(options: NoiseSweepOptions | ComparisonOptions) -> dict[str, 
     """The options as plain data for `--config`, without what may differ from machine to machine."""
     of_study = as_plain(options)
     shared: dict[str, Any] = of_study.pop("training") | of_study
-    for name in ("run", "seed", "jobs", "folder"):
+    for name in ("run", "trainer", "seed", "jobs", "folder"):
         del shared[name]
     for name in ("root", "download"):
         del shared["data"][name]

@@ -25,7 +25,6 @@ from typing import Any, Literal
 
 import optuna
 import torch
-import yaml
 from filelock import BaseFileLock, FileLock, Timeout
 from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
@@ -33,8 +32,8 @@ from optuna.trial import TrialState
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from torch.multiprocessing.spawn import spawn
 
-from sqdr.files import UNFINISHED, whole_file
-from sqdr.validation import argument_error, check_integer
+from sqdr.folders import check_folder, write_configuration
+from sqdr.validation import check_integer
 
 #: Plain data that tells one piece of work from the others.
 Cell = dict[str, Any]
@@ -44,7 +43,6 @@ CellFunction = Callable[[Cell], Sequence[float]]
 Direction = Literal["maximize", "minimize"]
 
 _LOCK = "study.lock"
-_CONFIGURATION = "config.yaml"
 
 
 class SharedStudy:
@@ -156,34 +154,11 @@ def claim_folder(folder: Path, configuration: Mapping[str, Any]) -> None:
     Raises:
         ValueError: if the folder belongs to another configuration or to something else.
     """
-    must = "be a new or empty folder, or one with the same options"
-    file = folder / _CONFIGURATION
-    if folder.exists():
-        if not folder.is_dir():
-            raise argument_error("folder", must, f"{folder} is no folder")
-        names = [path.name for path in folder.iterdir()]
-        foreign = [name for name in names if name != _LOCK and not name.startswith(UNFINISHED)]
-        if foreign and not file.exists():
-            raise argument_error("folder", must, f"{folder} holds {foreign[0]}")
+    check_folder("folder", folder, configuration, own={_LOCK})
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / _LOCK):
-        if not file.exists():
-            with whole_file(file) as unfinished:
-                unfinished.write_text(yaml.safe_dump(dict(configuration), sort_keys=False))
-    there, here = _flat(yaml.safe_load(file.read_text())), _flat(configuration)
-    for name in sorted(there.keys() | here.keys()):
-        if there.get(name) != here.get(name):
-            differ = f"{folder} has {name} {there.get(name)}, not {here.get(name)}"
-            raise argument_error("folder", must, differ)
-
-
-def _flat(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"model": {"T": 5}} -> {"model.T": 5}."""
-    flat: dict[str, Any] = {}
-    for name, value in configuration.items():
-        inner = isinstance(value, Mapping)
-        flat |= _flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
-    return flat
+        check_folder("folder", folder, configuration, own={_LOCK})
+        write_configuration(folder, configuration)
 
 
 def finish_cells(

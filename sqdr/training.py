@@ -2,46 +2,68 @@
 
 from __future__ import annotations
 
+import csv
 import logging
+import math
+import os
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
+from random import Random
 from typing import Any, cast
 
 import lightning
 import torch
-import yaml
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint, RichProgressBar
+from filelock import FileLock, Timeout
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.callbacks import Callback, RichProgressBar
+from lightning.pytorch.plugins import TorchCheckpointIO
+from lightning.pytorch.strategies import DDPStrategy
 from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from sqdr import plots
 from sqdr.data import ImageData
-from sqdr.files import write_rows
+from sqdr.files import UNFINISHED, whole_file, write_rows
+from sqdr.folders import check_folder, write_configuration
 from sqdr.model import SQDR_CNN
 from sqdr.monitoring import PARTS, GradientNorms, gradient_norm_name, tensorboard_logger
 from sqdr.noise import NoiseModel
-from sqdr.options import ModelOptions, NoiseOptions, RunOptions, as_plain
+from sqdr.options import ModelOptions, NoiseOptions, RunOptions, TrainerOptions, as_plain
+from sqdr.parallel import SharedBatchNorm
 from sqdr.twins import make_twin
 from sqdr.validation import argument_error, check_integer, check_number
 
 
 class Classifier(lightning.LightningModule):
-    """Cross-entropy training of a classifier with AdamW and a one-cycle learning rate."""
+    """Cross-entropy training of a classifier with AdamW and a one-cycle learning rate.
+
+    Its checkpoints hold the states of all random generators, so that what follows one is drawn as if
+    the process had gone on.
+    """
 
     def __init__(self, model: SQDR_CNN, num_class: int, options: RunOptions) -> None:
         super().__init__()
         self.model = model
         self.options = options
         self.loss = nn.CrossEntropyLoss(label_smoothing=options.label_smoothing)
+        # One process tests alone.
+        shared: dict[str, Any] = {s: {"sync_on_compute": s != "test"} for s in _STAGES}
+        self.losses = nn.ModuleDict({f"of_{stage}": MeanLoss(**shared[stage]) for stage in _STAGES})
         self.accuracies = nn.ModuleDict(
-            {f"of_{stage}": MulticlassAccuracy(num_class, average="micro") for stage in _STAGES}
+            {
+                f"of_{stage}": MulticlassAccuracy(num_class, average="micro", **shared[stage])
+                for stage in _STAGES
+            }
         )
-        self.confusion = MulticlassConfusionMatrix(num_class)
+        self.confusion = MulticlassConfusionMatrix(num_class, **shared["test"])
+        self._random_state = torch.get_rng_state()
+        self._cuda_random_state: Tensor | None = None
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.model(images)
@@ -64,9 +86,6 @@ class Classifier(lightning.LightningModule):
                 if isinstance(strength, nn.Parameter):  # a probability, which the step may leave
                     strength.data.clamp_(0, 1)
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["options"] = as_plain(self.options)
-
     def configure_optimizers(self) -> Any:
         options = self.options
         head = list(self.model.head.parameters())
@@ -76,24 +95,61 @@ class Classifier(lightning.LightningModule):
         optimizer = torch.optim.AdamW(
             [{"params": others}, {"params": head}], weight_decay=options.weight_decay
         )
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(
-            optimizer,
-            max_lr=rates,
-            total_steps=int(self.trainer.estimated_stepping_batches),
-        )
+        # Lightning's own count starts on the batches, which would draw random numbers too early.
+        n_steps = options.epochs * len(cast(Any, self.trainer).datamodule.train_dataloader())
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=n_steps)
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
         }
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        states = {"torch": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        generator = self._generator_of_circuit()
+        if generator is not None:
+            states["circuit"] = generator.get_state()
+        checkpoint["random_states"] = states
+        checkpoint["options"] = as_plain(self.options) | {"run": None}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        states = checkpoint["random_states"]
+        generator = self._generator_of_circuit()
+        if generator is not None:
+            generator.set_state(states["circuit"])
+        self._random_state = states["torch"]
+        self._cuda_random_state = states.get("cuda")
+
+    def on_fit_start(self) -> None:
+        # Not when the checkpoint is loaded, since Lightning may draw before the first batch, and seeds
+        # torch again where there are several processes.
+        torch.set_rng_state(self._random_state)
+        if self._cuda_random_state is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(self._cuda_random_state, self.device)
+
+    def on_train_epoch_start(self) -> None:
+        generator = self._generator_of_circuit()
+        if self.trainer.world_size > 1 and generator is not None:
+            # Each process draws for its own images. A seed for each epoch needs no checkpoint.
+            of_process = self.options.seed, self.trainer.current_epoch, self.trainer.global_rank
+            generator.manual_seed(Random(str(of_process)).getrandbits(63))
+
+    def _generator_of_circuit(self) -> torch.Generator | None:
+        """Where noise and shots are drawn from; None if there is nothing to draw."""
+        return getattr(self.model.circuit, "generator", None)
+
     def _evaluate(self, stage: str, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         images, labels = batch
         logits = self(images)
         loss: Tensor = self.loss(logits, labels)
-        accuracy = cast(Metric, self.accuracies[f"of_{stage}"])
-        accuracy(logits, labels)
+        mean_loss, accuracy = (
+            cast(Metric, metrics[f"of_{stage}"]) for metrics in (self.losses, self.accuracies)
+        )
+        mean_loss.update(loss.detach(), len(labels))
+        accuracy.update(logits, labels)
         show: Any = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
-        self.log(f"{stage}_loss", loss, **show)
+        self.log(f"{stage}_loss", mean_loss, **show)
         self.log(f"{stage}_accuracy", accuracy, prog_bar=stage == "validation", **show)
         return loss, logits
 
@@ -106,21 +162,48 @@ _COLUMNS = [
 ]
 
 
-class MetricsFile(Callback):
-    """Writes one row of metrics an epoch to metrics.csv.
+class MeanLoss(Metric):
+    """Mean over the images of all processes; torchmetrics' `MeanMetric` leaves out NaN, or weights."""
+
+    total: Tensor
+    n_images: Tensor
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("n_images", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, loss: Tensor, n_images: int) -> None:
+        self.total = self.total + loss * n_images
+        self.n_images = self.n_images + n_images
+
+    def compute(self) -> Tensor:
+        return self.total / self.n_images
+
+
+class RunFiles(Callback):
+    """Writes metrics.csv, best.ckpt and last.ckpt after each epoch, in this order.
+
+    last.ckpt holds all that later epochs depend on. Wherever a run is killed, what it did since the
+    last last.ckpt is done again, and writes the same files again.
 
     Attributes:
-        rows (list of dict): one for each finished epoch; also part of every checkpoint.
+        rows (list of dict): the metrics of each finished epoch; also part of every checkpoint.
     """
 
-    def __init__(self, file: Path) -> None:
-        self.file = file
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
         self.rows: list[dict[str, float]] = []
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, _: Any) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
         self.rows.append({"epoch": trainer.current_epoch, **metrics})
-        write_rows(self.file, _COLUMNS, self.rows)
+        if trainer.is_global_zero:
+            write_rows(self.folder / "metrics.csv", _COLUMNS, self.rows)
+        losses = [row["validation_loss"] for row in self.rows]
+        if losses.index(min(losses, key=_not_a_number_last)) == len(losses) - 1:
+            trainer.save_checkpoint(self.folder / _BEST)
+        trainer.save_checkpoint(self.folder / _LAST)
 
     def state_dict(self) -> dict[str, Any]:
         return {"rows": self.rows}
@@ -129,32 +212,66 @@ class MetricsFile(Callback):
         self.rows = state_dict["rows"]
 
 
+class WholeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that are whole or not there at all.
+
+    Lightning writes a temporary file too, but elsewhere: moving it from another disk is a copy, and
+    half of it may be there when the process is killed.
+    """
+
+    def save_checkpoint(
+        self,
+        checkpoint: dict[str, Any],
+        path: str | Path,
+        storage_options: Any = None,  # noqa: ARG002
+    ) -> None:
+        file = Path(path)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        # Given a name, torch.save would write it into the file.
+        with whole_file(file) as unfinished, unfinished.open("wb") as stream:
+            torch.save(checkpoint, stream)
+
+
 class Run:
     """A training run, checked and ready: data loaded, model built, folder made.
 
     Args:
         options (RunOptions): see there.
+        resume (bool): whether to go on with the run in `options.run`, which begins if it has not begun
+            yet. It ends as it would have ended if it had not been interrupted. Default: False.
 
     Attributes:
         folder (Path): where everything about the run is written.
         model (SQDR_CNN): the classifier.
+        checkpoint (Path): where training goes on from, if it is there.
+        accuracy (float or None): on the test images, in [0, 1], if the run is finished.
+        is_main_process (bool): whether this process is the one that writes, tests and reports.
 
     Raises:
-        ValueError: if an option is out of its domain, or the folder is not empty.
+        ValueError: if an option is out of its domain, the folder is not empty, or the one to resume is
+            in use or of other options.
         FileNotFoundError: if the data set is not there and may not be downloaded.
         ImportError: if a package that the run needs is missing.
     """
 
-    def __init__(self, options: RunOptions) -> None:
-        folder = options.run or _new_folder(options)
-        if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-            raise argument_error("run", "be a new or empty folder", f"{folder} is not")
+    def __init__(self, options: RunOptions, resume: bool = False) -> None:
+        if resume and options.run is None:
+            raise argument_error("run", "be given to resume a run", "is not")
         self.options = options
-        self.folder = folder
+        self.folder = options.run or _new_folder(options)
+        self.checkpoint = self.folder / _LAST
+        configuration = as_plain(options) | {"run": None}  # the file can be used for another run
+        trainer = new_trainer(options.trainer)
+        self.is_main_process = trainer.is_global_zero
+        self._lock = FileLock(self.folder / _LOCK)
+        if self.is_main_process:
+            self._check_folder(configuration, resume)
         self.data, self.model = prepare(options)
-        self._logger = tensorboard_logger(folder) if options.tensorboard else False
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "config.yaml").write_text(_as_yaml(options))
+        self._logger = tensorboard_logger(self.folder) if options.tensorboard else False
+        self._check_shares(trainer.world_size)
+        if self.is_main_process:
+            self._claim_folder(configuration)
+        self.accuracy = read_accuracy(self.folder) if resume else None
 
     def train(self, show_progress: bool = True) -> float:
         """Train, test the best epoch's weights, and write the run folder.
@@ -165,43 +282,49 @@ class Run:
         Returns:
             float: accuracy on the test images, in [0, 1].
         """
-        classifier = Classifier(self.model, len(self.data.class_names), self.options)
-        metrics = MetricsFile(self.folder / "metrics.csv")
-        best = ModelCheckpoint(
-            self.folder / "checkpoints",
-            filename="best",
-            monitor="validation_loss",
-            save_last=True,
-            save_on_train_epoch_end=True,  # after the epoch's row of metrics
-            enable_version_counter=False,
-        )
+        if self.accuracy is not None:
+            return self.accuracy
         show_progress = show_progress and sys.stdout.isatty()
+        classifier = Classifier(self.model, len(self.data.class_names), self.options)
+        files = RunFiles(self.folder)
+        trainer = new_trainer(
+            self.options.trainer,
+            max_epochs=self.options.epochs,
+            callbacks=[GradientNorms(), files, *([RichProgressBar()] if show_progress else [])],
+            logger=self._logger,
+            log_every_n_steps=1,
+            enable_progress_bar=show_progress,
+            default_root_dir=self.folder,
+        )
+        last = self.checkpoint if self.checkpoint.exists() else None
         with _quiet():
-            trainer = lightning.Trainer(
-                max_epochs=self.options.epochs,
-                callbacks=[
-                    GradientNorms(),
-                    metrics,
-                    best,
-                    *([RichProgressBar()] if show_progress else []),
-                ],
-                logger=self._logger,
-                log_every_n_steps=1,
-                enable_progress_bar=show_progress,
-                enable_model_summary=False,
-                num_sanity_val_steps=0,
-                default_root_dir=self.folder,
-            )
-            trainer.fit(classifier, self.data)
-            # Before the test, which takes the callbacks back to the best epoch.
-            plots.curves(metrics.rows).savefig(self.folder / "curves.png")
-            trainer.test(classifier, self.data, ckpt_path="best", verbose=False)
-        accuracy = float(trainer.callback_metrics["test_accuracy"])
-        confusion = classifier.confusion.compute()
-        figure = plots.confusion_matrix(confusion.tolist(), self.data.class_names)
-        figure.savefig(self.folder / "confusion.png")
-        self._save_model(accuracy, metrics.rows[-1])
-        return accuracy
+            trainer.fit(classifier, self.data, ckpt_path=last, weights_only=True)
+        accuracy = self._test(classifier, files.rows) if self.is_main_process else math.nan
+        self.accuracy = trainer.strategy.broadcast(accuracy)
+        self._lock.release()
+        return self.accuracy
+
+    def _test(self, classifier: Classifier, rows: list[dict[str, float]]) -> float:
+        """Accuracy of the best epoch's weights; writes pictures and test.csv."""
+        best = torch.load(self.folder / _BEST, map_location="cpu", weights_only=True)
+        classifier.on_load_checkpoint(best)
+        classifier.load_state_dict(best["state_dict"])
+        options = replace(self.options.trainer, devices=1, num_nodes=1)
+        with _quiet():
+            tester = new_trainer(options, enable_progress_bar=False, default_root_dir=self.folder)
+            tester.test(classifier, self.data, verbose=False)
+        confusion = classifier.confusion.compute().tolist()
+        pictures = {
+            "curves.png": plots.curves(rows),
+            "confusion.png": plots.confusion_matrix(confusion, self.data.class_names),
+        }
+        for name, figure in pictures.items():
+            with whole_file(self.folder / name) as unfinished:
+                figure.savefig(unfinished)
+        row = {name: float(value) for name, value in tester.callback_metrics.items()}
+        self._save_model(row["test_accuracy"], rows[int(best["epoch"])])
+        write_rows(self.folder / _TEST, list(row), [row])  # the last file: the run is finished
+        return row["test_accuracy"]
 
     def _save_model(self, accuracy: float, best_epoch: Mapping[str, float]) -> None:
         """Write the folder `model` to share, unless training diverged or the model is a twin."""
@@ -235,6 +358,96 @@ class Run:
                 "seed": options.seed,
             },
         )
+
+    def _check_folder(self, configuration: dict[str, Any], resume: bool) -> None:
+        """Accept a new or empty folder, or the run to resume."""
+        if resume:
+            check_folder("run", self.folder, configuration, {_LOCK}, _OF_MACHINES)
+        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+            raise argument_error("run", "be a new or empty folder", f"{self.folder} is not")
+
+    def _check_shares(self, n_processes: int) -> None:
+        """Accept only processes that each have the same part of a batch."""
+        if self.data.batch_size % n_processes:
+            must = f"be divisible by the {n_processes} processes"
+            raise argument_error("batch_size", must, f"is {self.data.batch_size}")
+        n_images = len(self.data.validation.labels)
+        if n_images < n_processes:
+            must = f"leave an image for each of {n_processes} processes"
+            raise argument_error("validation_fraction", must, f"leaves {n_images}")
+
+    def _claim_folder(self, configuration: dict[str, Any]) -> None:
+        """Make the folder that of this run, without what a killed process was writing."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            but = f"another process trains in {self.folder}"
+            raise argument_error("run", "not be in use", but) from None
+        for unfinished in self.folder.rglob(f"{UNFINISHED}*"):
+            unfinished.unlink()
+        write_configuration(self.folder, configuration)
+
+
+_BEST = Path("checkpoints", "best.ckpt")
+_LAST = Path("checkpoints", "last.ckpt")
+_TEST = "test.csv"
+_LOCK = "run.lock"
+#: Options that may change when a run is resumed: where the data is, and who computes.
+_OF_MACHINES = {
+    "data.root",
+    "data.download",
+    "trainer.accelerator",
+    "trainer.devices",
+    "trainer.num_nodes",
+}
+
+
+def read_accuracy(folder: Path) -> float | None:
+    """Accuracy on the test images, in [0, 1], of the run in a folder; None if it is not finished."""
+    file = folder / _TEST
+    if not file.exists():
+        return None
+    with file.open() as stream:
+        return float(next(csv.DictReader(stream))["test_accuracy"])
+
+
+def new_trainer(options: TrainerOptions, **settings: Any) -> lightning.Trainer:
+    """Lightning's trainer of this process, one of those that the options ask for.
+
+    Args:
+        options (TrainerOptions): see there.
+        **settings: further arguments of `lightning.Trainer`.
+
+    Raises:
+        ValueError: if an option is out of its domain, or there are no such devices.
+    """
+    started, nodes = _processes_of_torchrun()
+    devices = check_integer("devices", started if options.devices is None else options.devices, 1)
+    num_nodes = check_integer("num_nodes", nodes if options.num_nodes is None else options.num_nodes, 1)
+    if torch.distributed.is_torchelastic_launched() and (devices, num_nodes) != (started, nodes):
+        must = f"be those of torchrun, {started} and {nodes}"
+        raise argument_error("devices and num_nodes", must, f"are {devices} and {num_nodes}")
+    is_shared = devices * num_nodes > 1
+    plugins: list[Any] = [WholeCheckpoints(), *([SharedBatchNorm()] if is_shared else [])]
+    try:
+        with _quiet():
+            return lightning.Trainer(
+                accelerator=options.accelerator,
+                devices=devices,
+                num_nodes=num_nodes,
+                precision=options.precision,
+                # All processes compute the same statistics, so there are no buffers to send.
+                strategy=DDPStrategy(broadcast_buffers=False) if is_shared else "auto",
+                plugins=plugins,
+                use_distributed_sampler=False,
+                enable_checkpointing=False,
+                enable_model_summary=False,
+                num_sanity_val_steps=0,
+                **{"logger": False} | settings,
+            )
+    except MisconfigurationException as error:
+        raise ValueError(str(error)) from error
 
 
 def prepare(options: RunOptions) -> tuple[ImageData, SQDR_CNN]:
@@ -314,14 +527,21 @@ def _new_folder(options: RunOptions) -> Path:
     return Path("runs") / f"{options.data.name}-{options.model.backend}-{now}"
 
 
-def _as_yaml(options: RunOptions) -> str:
-    """The options as a file for `--config`; the folder is left out, so that it can be used again."""
-    return str(yaml.safe_dump(as_plain(options) | {"run": None}, sort_keys=False))
+def _processes_of_torchrun() -> tuple[int, int]:
+    """Processes on each machine, and machines, as torchrun has started them; one without torchrun."""
+    if not torch.distributed.is_torchelastic_launched():
+        return 1, 1
+    on_machine = int(os.environ["LOCAL_WORLD_SIZE"])
+    return on_machine, int(os.environ["WORLD_SIZE"]) // on_machine
+
+
+def _not_a_number_last(value: float) -> float:
+    return math.inf if math.isnan(value) else value
 
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """Lightning without its notes on hardware and its advice on workers."""
+    """Lightning and DDP without their notes on hardware and their advice."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
@@ -330,6 +550,8 @@ def _quiet() -> Iterator[None]:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", ".*does not have many workers")
             warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)  # Lightning 2.6, torch 2.15
+            warnings.filterwarnings("ignore", ".*`broadcast_buffers` is deprecated")  # torch 2.15
+            warnings.filterwarnings("ignore", "Grad strides do not match bucket view")
             yield
     finally:
         for logger, level in zip(loggers, levels, strict=True):

@@ -41,6 +41,8 @@ def test_the_run_folder_is_complete(run_folder):
         "metrics.csv",
         "curves.png",
         "confusion.png",
+        "test.csv",
+        "run.lock",
         "checkpoints/best.ckpt",
         "checkpoints/last.ckpt",
         "model/README.md",

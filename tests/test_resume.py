@@ -1,0 +1,174 @@
+"""Runs that are killed at any moment end, once resumed, as if they had not been."""
+
+import multiprocessing
+import shutil
+import signal
+
+import pytest
+import resume_worker
+import torch
+from filelock import FileLock
+
+from sqdr import training
+from sqdr.cli import main
+from sqdr.files import UNFINISHED
+
+#: Three classes, a small model, three epochs of six steps, the second of which is the best.
+SMALL = [
+    "train",
+    *("--data.classes", "[0, 1, 2]", "--data.image_size", "8"),
+    *("--model.T", "2", "--model.width", "1", "--model.n_wires", "3"),
+    *("--epochs", "3", "--seed", "3"),
+]
+#: Files that such a run replaces: its configuration, three for each epoch but two for the last, which
+#: is not better, two pictures and the test.
+N_FILES = 12
+
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["jsonargparse", "sqdr.cli", "sqdr.training"])
+
+
+def run(folder, *options, **how):
+    """Exit code of the command in a process of its own, see resume_worker."""
+    arguments = [*SMALL, "--run", str(folder), *options]
+    process = PROCESSES.Process(target=resume_worker.work, args=(arguments,), kwargs=how)
+    process.start()
+    process.join()
+    return process.exitcode
+
+
+def contents(folder):
+    """Every file but the empty lock: checkpoints as what they hold, others as their bytes."""
+    return {
+        str(path.relative_to(folder)): plain(torch.load(path, weights_only=True))
+        if path.suffix == ".ckpt"
+        else path.read_bytes()
+        for path in folder.rglob("*")
+        if path.is_file() and path.name != "run.lock"
+    }
+
+
+def plain(value):
+    """What a checkpoint holds, with the bytes of tensors in their place."""
+    match value:
+        case torch.Tensor():
+            return value.dtype, value.shape, value.numpy().tobytes()
+        case dict():
+            return {key: plain(inner) for key, inner in value.items()}
+        case list() | tuple():
+            return [plain(inner) for inner in value]
+    return value
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("runs") / "uninterrupted"
+    assert run(folder) == 0
+    return folder
+
+
+@pytest.mark.parametrize(
+    ("moment", "fatal_call"),
+    [
+        *(("replacing a file", call) for call in range(1, N_FILES + 1)),
+        *(("writing a checkpoint", call) for call in (3, 4)),  # best.ckpt and last.ckpt, there already
+        ("a training step", 15),
+        ("a validation step", 2),
+        ("a test step", 1),
+    ],
+)
+def test_a_killed_run_ends_as_if_it_had_not_been(moment, fatal_call, uninterrupted, tmp_path):
+    killed = run(tmp_path / "run", moment=moment, fatal_call=fatal_call)
+    assert killed == -signal.SIGKILL
+    assert run(tmp_path / "run", "--resume") == 0
+    assert contents(tmp_path / "run") == contents(uninterrupted)
+
+
+def test_no_file_is_written_after_those(uninterrupted, tmp_path):
+    assert run(tmp_path / "run", moment="replacing a file", fatal_call=N_FILES + 1) == 0
+    assert contents(tmp_path / "run") == contents(uninterrupted)
+
+
+@pytest.mark.parametrize("drawn", ["noise", "shots"])
+def test_noise_and_shots_are_drawn_as_if_the_run_had_gone_on(drawn, tmp_path):
+    assert run(tmp_path / "expected", drawn=drawn) == 0
+    killed = run(tmp_path / "run", moment="a training step", fatal_call=15, drawn=drawn)
+    assert killed == -signal.SIGKILL
+    assert run(tmp_path / "run", "--resume", drawn=drawn) == 0
+    assert contents(tmp_path / "run") == contents(tmp_path / "expected")
+
+
+def test_a_run_that_is_killed_after_each_epoch(uninterrupted, tmp_path):
+    exit_codes = [
+        run(tmp_path / "run", "--resume", moment="a training step", fatal_call=7) for _ in range(3)
+    ]
+    assert exit_codes == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    assert contents(tmp_path / "run") == contents(uninterrupted)
+
+
+def test_a_folder_that_was_moved(uninterrupted, tmp_path):
+    run(tmp_path / "before", moment="a training step", fatal_call=15)
+    (tmp_path / "before").rename(tmp_path / "after")
+    assert run(tmp_path / "after", "--resume") == 0
+    assert contents(tmp_path / "after") == contents(uninterrupted)
+
+
+def test_a_finished_run_says_so(uninterrupted, tmp_path, monkeypatch, capfd):
+    folder = shutil.copytree(uninterrupted, tmp_path / "run")
+    monkeypatch.delattr(training.lightning.Trainer, "fit")
+    assert main([*SMALL, "--run", str(folder), "--resume"]) == 0
+    output = capfd.readouterr()
+    assert output.out.splitlines()[1:] == [
+        "This run is finished",
+        f"Test accuracy: {100 * training.read_accuracy(folder):.2f} %",
+        f"Run folder: {folder}",
+    ]
+    assert contents(folder) == contents(uninterrupted)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--epochs", "4"], "has epochs 3, not 4."),
+        (["--model.T", "3"], "has model.T 2, not 3."),
+        (["--trainer.precision", "64-true"], "has trainer.precision 32-true, not 64-true."),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_other_options_are_refused(options, message, uninterrupted, capfd):
+    before = contents(uninterrupted)
+    assert main([*SMALL, *options, "--run", str(uninterrupted), "--resume"]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("sqdr: error: Argument `run` must be a new or empty folder, or one with")
+    assert line.endswith(message)
+    assert contents(uninterrupted) == before
+
+
+def test_a_folder_that_is_no_run_is_refused(tmp_path, capfd):
+    (tmp_path / "thesis.tex").write_text("")
+    assert main([*SMALL, "--run", str(tmp_path), "--resume"]) == 2
+    assert "holds thesis.tex" in capfd.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+
+
+def test_a_run_must_be_named_to_be_resumed(capfd):
+    assert main([*SMALL, "--resume"]) == 2
+    assert "Argument `run` must be given to resume a run" in capfd.readouterr().err
+
+
+def test_a_run_in_use_is_refused(uninterrupted, tmp_path, capfd):
+    folder = shutil.copytree(uninterrupted, tmp_path / "run")
+    unfinished = folder / f"{UNFINISHED}file"
+    unfinished.write_text("of the process that trains")
+    with FileLock(folder / "run.lock"):
+        assert main([*SMALL, "--run", str(folder), "--resume"]) == 2
+    assert "Argument `run` must not be in use" in capfd.readouterr().err
+    assert unfinished.exists()
+
+
+def test_the_last_checkpoint_is_of_the_last_epoch(uninterrupted):
+    epochs = [
+        torch.load(uninterrupted / "checkpoints" / f"{name}.ckpt", weights_only=True)["epoch"]
+        for name in ("best", "last")
+    ]
+    assert epochs == [1, 2]
