@@ -1,8 +1,9 @@
-"""The command `sqdr`: train, compare and use classifiers, list the backends."""
+"""The command `sqdr`: train, search, compare and use classifiers, list the backends."""
 
 from __future__ import annotations
 
 import importlib.metadata
+import shlex
 import sys
 import time
 from collections.abc import Sequence
@@ -14,7 +15,7 @@ import torch
 
 import sqdr
 from sqdr.evaluation import EvaluationOptions, PredictionOptions, evaluate, predict
-from sqdr.options import ComparisonOptions, NoiseSweepOptions, RunOptions
+from sqdr.options import ComparisonOptions, NoiseSweepOptions, RunOptions, SearchOptions
 from sqdr.registry import MissingPackageError, backend_names, create_circuit, distribution
 
 
@@ -45,6 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _sweep_noise(parser.instantiate(options)["sweep-noise"])
         case "compare":
             return _compare(parser.instantiate(options).compare)
+        case "search":
+            return _search(parser.instantiate(options).search)
         case "predict":
             return _predict(parser.instantiate(options).predict)
         case "evaluate":
@@ -78,6 +81,13 @@ def _parser(jsonargparse: Any) -> Any:
         repeated.add_class_arguments(options, skip={"training"})
     subcommands.add_subcommand("sweep-noise", sweep, help="measure accuracy against noise")
     subcommands.add_subcommand("compare", compare, help="compare a classifier with its twins")
+    search = new_parser(
+        "Search for options of training on the validation images; no test image is seen."
+    )
+    search.add_argument("--config", action="config", help="YAML file of options")
+    search.add_class_arguments(RunOptions, skip={"run"})
+    search.add_class_arguments(SearchOptions, skip={"training"})
+    subcommands.add_subcommand("search", search, help="search for options of training")
     predict = new_parser("Print the path of each image, its class and the probability of that class.")
     predict.add_argument("images", nargs="+", type=Path, help="PNG, JPEG, ... files")
     predict.add_class_arguments(PredictionOptions)
@@ -170,6 +180,26 @@ def _compare(namespace: Any) -> int:
         return 0
     print(files.markdown.read_text())
     print(f"{len(comparison.cells)} runs: {files.markdown}, {files.table}, {files.runs}")
+    return 0
+
+
+def _search(namespace: Any) -> int:
+    try:
+        from sqdr.search import Search
+
+        training = _fill(RunOptions, namespace)
+        search = Search(_fill(SearchOptions, namespace, training=training))
+    except (ValueError, ImportError, OSError) as error:
+        return _fail(error)
+    found = search.run()
+    if found is None:
+        print(_RUNNING_ELSEWHERE)
+        return 0
+    print(f"{found.n_trials} trials: {found.table}, {found.picture}")
+    print(f"Best {search.options.objective}: {found.value:.4f}")
+    for name, value in found.parameters.items():
+        print(f"  {name}: {value}")
+    print(f"Train it: {shlex.join(['sqdr', 'train', '--config', str(found.configuration)])}")
     return 0
 
 

@@ -201,13 +201,46 @@ class ComparisonOptions:
     folder: Path = Path("runs/comparison")
 
 
+@dataclass(frozen=True)
+class SearchOptions:
+    """A search for the options of a training, judged by its validation images.
+
+    Args:
+        training: the options that the search leaves alone; its seed is that of the search too, and its
+            folder is not used.
+        space: where to search, by the names of the options of `sqdr train`. A list holds values to
+            choose from; {low: 0.001, high: 0.1, log: true} is a range, of integers for an option that
+            is an integer, whose logarithm is searched evenly if `log` is true.
+        objective: what to improve, in the epoch with the lowest validation loss: "validation_loss" or
+            "validation_accuracy".
+        n_trials: trainings, on all machines together. A search goes on with a higher number.
+        jobs: processes, of one thread each; none stands for all cores.
+        folder: of the search. The same command continues the search in it, and on another machine takes
+            part in it.
+    """
+
+    training: RunOptions
+    space: Mapping[str, Any] = field(
+        default_factory=lambda: {
+            "learning_rate": {"low": 1e-3, "high": 0.1, "log": True},
+            "weight_decay": {"low": 1e-5, "high": 0.1, "log": True},
+            "data.batch_size": [32, 64, 128],
+            "model.angle_scale": {"low": 1.0, "high": 6.3},
+        }
+    )
+    objective: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
+    n_trials: int = 50
+    jobs: int | None = None
+    folder: Path = Path("runs/search")
+
+
 def as_plain(options: Any) -> dict[str, Any]:
     """Options (a dataclass) as what YAML files are made of: mappings, lists, strings and numbers."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(options), default=str))
     return plain
 
 
-def what_is_shared(options: NoiseSweepOptions | ComparisonOptions) -> dict[str, Any]:
+def what_is_shared(options: NoiseSweepOptions | ComparisonOptions | SearchOptions) -> dict[str, Any]:
     """The options as plain data for `--config`, without what may differ from machine to machine."""
     of_study = as_plain(options)
     shared: dict[str, Any] = of_study.pop("training") | of_study

@@ -3,6 +3,7 @@
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -67,6 +68,27 @@ def confusion_matrix(counts: Sequence[Sequence[int]], class_names: Sequence[str]
     accuracy = np.trace(matrix) / max(matrix.sum(), 1)
     axes.set(xlabel="predicted class", ylabel="true class", title=f"accuracy {100 * accuracy:.1f} %")
     figure.colorbar(image, label="share of the true class")
+    return figure
+
+
+def search_history(values: Sequence[float], objective: str, maximize: bool = False) -> Figure:
+    """The value of each trial of a search, in order, and the best so far.
+
+    Args:
+        values (sequence of float): one for each trial; infinite ones are left out.
+        objective (str): what the values are.
+        maximize (bool): whether higher values are better. Default: False.
+    """
+    figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    trials = range(1, len(values) + 1)
+    best = accumulate(values, max if maximize else min)
+    axes.plot(trials, values, "o", markersize=4, label="trial")
+    axes.step(trials, list(best), where="post", label="best so far")
+    axes.set(xlabel="finished trials", ylabel=objective.replace("_", " "))
+    axes.locator_params(axis="x", integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend()
     return figure
 
 

@@ -2,11 +2,14 @@
 
 A cell is one piece of work, for instance one training run, described by plain data. Optuna keeps the
 cells as the trials of a study, in a journal in the folder: which wait, which run, and the values of the
-finished ones. Its journal is made for shared folders, but nothing in it tells a running trial from one
-whose worker is dead. (Heartbeats come with Optuna's database storage only, whose file database, SQLite,
-is not safe on network file systems.) So a worker holds a file lock while it runs a cell. The operating
-system releases the lock when the worker ends, however it ends, and whoever next looks for work queues
-the cell again.
+finished ones. The cells are known from the start (`SharedStudy`), or chosen one by one from the values
+of those that are finished (`sqdr.search.SearchTrials`).
+
+Optuna's journal is made for shared folders, but nothing in it tells a running trial from one whose
+worker is dead. (Heartbeats come with Optuna's database storage only, whose file database, SQLite, is not
+safe on network file systems.) So a worker holds a file lock while it runs a cell. The operating system
+releases the lock when the worker ends, however it ends, and whoever next looks for work queues the cell
+again.
 
 This needs a file system whose locks (flock) hold between the machines, as on NFS 4; where they do not,
 as on sshfs, machines repeat each other's cells. The cells of a machine that loses its power or its
@@ -18,7 +21,9 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from threading import Thread
 from typing import Any, Literal
@@ -45,18 +50,21 @@ Direction = Literal["maximize", "minimize"]
 _LOCK = "study.lock"
 
 
-class SharedStudy:
-    """The cells of a folder, with what has become of them.
+class SharedTrials(ABC):
+    """The trials of a folder's study, of which each is one worker's at a time.
+
+    A subclass says which trial is next. A trial's cell is its attributes and parameters together.
 
     Args:
         folder (Path): where the study is, or will be, kept.
-        cells (sequence of Cell): all distinct.
+        name (str): of the study.
         directions (sequence of str): "maximize" or "minimize" for each value of a cell.
+        n_cells (int): how many cells are to be finished.
     """
 
-    def __init__(self, folder: Path, cells: Sequence[Cell], directions: Sequence[Direction]) -> None:
+    def __init__(self, folder: Path, name: str, directions: Sequence[Direction], n_cells: int) -> None:
         optuna.logging.set_verbosity(optuna.logging.WARNING)
-        self.cells = list(cells)
+        self.n_cells = n_cells
         self._claims = folder / "claims"
         self._claims.mkdir(parents=True, exist_ok=True)
         self._lock = FileLock(folder / _LOCK)
@@ -64,18 +72,15 @@ class SharedStudy:
         backend = JournalFileBackend(str(journal), _JournalLock(journal, self._lock))
         self._study = optuna.create_study(
             storage=JournalStorage(backend),
-            study_name="cells",
+            study_name=name,
             directions=list(directions),
             load_if_exists=True,
         )
 
-    def values(self) -> list[list[float] | None]:
-        """The values of each cell, in the order of `cells`; None for those that are not finished."""
-        finished = self._trials(TrialState.COMPLETE)
-        return [
-            next((trial.values for trial in finished if trial.user_attrs == cell), None)
-            for cell in self.cells
-        ]
+    @property
+    def n_finished(self) -> int:
+        """Number of cells that are finished."""
+        return len(self._trials(TrialState.COMPLETE))
 
     def run_next(self, run_cell: CellFunction) -> bool:
         """Run a cell that is neither finished nor running anywhere.
@@ -87,30 +92,29 @@ class SharedStudy:
             bool: False if there was no such cell.
         """
         with self._lock:
-            self._queue_cells()
-            if not self._trials(TrialState.WAITING):
+            self._queue_abandoned()
+            trial = self._next_trial()
+            if trial is None:
                 return False
-            trial = self._study.ask()
             claim = self._claim(trial.number).acquire()
         with claim:
-            values = run_cell(trial.user_attrs)
+            values = run_cell(trial.user_attrs | trial.params)
             self._study.tell(trial, values, state=TrialState.COMPLETE)
         return True
 
-    def _queue_cells(self) -> None:
-        """Queue every cell that is not queued, finished, or running on a worker that is alive."""
+    @abstractmethod
+    def _next_trial(self) -> optuna.Trial | None:
+        """A new running trial, or None if there is none to run. Called with the lock held."""
+
+    def _queue_abandoned(self) -> None:
+        """Queue again what workers were running that are dead."""
         for trial in self._trials(TrialState.RUNNING):
             try:
                 with self._claim(trial.number).acquire(blocking=False):
                     self._study.tell(trial.number, state=TrialState.FAIL)
             except Timeout:
                 continue
-        states = TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE
-        known = [trial.user_attrs for trial in self._trials(*states)]
-        for cell in self.cells:
-            if cell not in known:
-                queued = optuna.create_trial(state=TrialState.WAITING, user_attrs=dict(cell))
-                self._study.add_trial(queued)
+            self._study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
 
     def _trials(self, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=states)
@@ -118,6 +122,38 @@ class SharedStudy:
     def _claim(self, number: int) -> BaseFileLock:
         """The lock that the worker of this trial holds."""
         return FileLock(self._claims / f"{number}.lock")
+
+
+class SharedStudy(SharedTrials):
+    """The cells of a folder, with what has become of them.
+
+    Args:
+        folder (Path): where the study is, or will be, kept.
+        cells (sequence of Cell): all distinct.
+        directions (sequence of str): "maximize" or "minimize" for each value of a cell.
+    """
+
+    def __init__(self, folder: Path, cells: Sequence[Cell], directions: Sequence[Direction]) -> None:
+        super().__init__(folder, "cells", directions, len(cells))
+        self.cells = list(cells)
+
+    def values(self) -> list[list[float] | None]:
+        """The values of each cell, in the order of `cells`; None for those that are not finished."""
+        finished = self._trials(TrialState.COMPLETE)
+        return [
+            next((trial.values for trial in finished if trial.user_attrs == cell), None)
+            for cell in self.cells
+        ]
+
+    def _next_trial(self) -> optuna.Trial | None:
+        """The cell that has waited longest, after every cell that is nowhere has been queued."""
+        states = TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE
+        known = [trial.user_attrs for trial in self._trials(*states)]
+        for cell in self.cells:
+            if cell not in known:
+                queued = optuna.create_trial(state=TrialState.WAITING, user_attrs=dict(cell))
+                self._study.add_trial(queued)
+        return self._study.ask() if self._trials(TrialState.WAITING) else None
 
 
 class _JournalLock(JournalFileOpenLock):
@@ -168,9 +204,7 @@ def finish_cells(
     run_cell: CellFunction,
     jobs: int | None = None,
 ) -> list[list[float]] | None:
-    """Run, in parallel processes, all cells that are neither finished nor running anywhere.
-
-    Where stdout is a terminal, a bar shows the progress of all machines.
+    """Run, in parallel processes, all cells of a `SharedStudy` that are neither finished nor running.
 
     Args:
         folder (Path): of the study; see `claim_folder`.
@@ -183,25 +217,41 @@ def finish_cells(
         list or None: the values of each cell; None if other machines are still running some.
 
     Raises:
+        torch.multiprocessing.ProcessException: as `run_in_processes`.
+    """
+    open_study = partial(SharedStudy, folder, cells, directions)
+    run_in_processes(open_study, run_cell, jobs)
+    values = [of_cell for of_cell in open_study().values() if of_cell is not None]
+    return values if len(values) == len(cells) else None
+
+
+def run_in_processes(
+    open_trials: Callable[[], SharedTrials], run_cell: CellFunction, jobs: int | None = None
+) -> None:
+    """Run, in parallel processes, cells until there is none left to run.
+
+    Where stdout is a terminal, a bar shows the progress of all machines.
+
+    Args:
+        open_trials (callable): returns the trials, in each process its own; can be pickled.
+        run_cell (callable): called with a cell, returns its values; can be pickled.
+        jobs (int or None): processes, of one thread each; None, the default, stands for all cores.
+
+    Raises:
         torch.multiprocessing.ProcessException: if a process fails, which ends the others. Finished
             cells stay finished.
     """
-    study = SharedStudy(folder, cells, directions)
-    n_open = study.values().count(None)
+    trials = open_trials()
+    n_open = max(0, trials.n_cells - trials.n_finished)
     processes = spawn(  # type: ignore[no-untyped-call]
-        _work,
-        (folder, cells, directions, run_cell),
-        nprocs=min(check_jobs(jobs), n_open),
-        join=False,
+        _work, (open_trials, run_cell), nprocs=min(check_jobs(jobs), n_open), join=False
     )
     columns = *Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, disable=not sys.stdout.isatty()) as progress:
-        bar = progress.add_task("cells", total=len(cells), completed=len(cells) - n_open)
+        bar = progress.add_task("cells", total=trials.n_cells, completed=trials.n_finished)
         while not processes.join(timeout=1):
-            progress.update(bar, completed=len(cells) - study.values().count(None))
-        progress.update(bar, completed=len(cells) - study.values().count(None))
-    values = [of_cell for of_cell in study.values() if of_cell is not None]
-    return values if len(values) == len(cells) else None
+            progress.update(bar, completed=trials.n_finished)
+        progress.update(bar, completed=trials.n_finished)
 
 
 def check_jobs(jobs: int | None) -> int:
@@ -209,14 +259,12 @@ def check_jobs(jobs: int | None) -> int:
     return os.cpu_count() or 1 if jobs is None else check_integer("jobs", jobs, 1)
 
 
-def _work(
-    _: int, folder: Path, cells: Sequence[Cell], directions: Sequence[Direction], run_cell: CellFunction
-) -> None:
+def _work(_: int, open_trials: Callable[[], SharedTrials], run_cell: CellFunction) -> None:
     """What each process does: run cells until there are none left, or the parent process is gone."""
     Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    study = SharedStudy(folder, cells, directions)
-    while study.run_next(run_cell):
+    trials = open_trials()
+    while trials.run_next(run_cell):
         pass
 
 

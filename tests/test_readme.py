@@ -44,10 +44,12 @@ def test_sqdr_command(command, tmp_path, monkeypatch):
     """Commands that train are shortened to one epoch, seed and pair of classes; others find a model."""
     monkeypatch.chdir(tmp_path)
     words = shlex.split(command, comments=True)[1:]
-    if words[0] in ("train", "sweep-noise", "compare"):
+    if words[0] in ("train", "sweep-noise", "compare", "search"):
         words += ["--epochs", "1", "--data.classes", "[0, 1]"]
     if words[0] in ("sweep-noise", "compare"):
         words += ["--seeds", "[0]"]
+    if words[0] == "search":
+        words += ["--n_trials", "2", "--jobs", "2"]
     if "--model" in words:
         model = sqdr.SQDR_CNN(2, 1, 2, n_wires=2)
         folder = words[words.index("--model") + 1]
