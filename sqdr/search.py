@@ -31,7 +31,7 @@ from sqdr import plots
 from sqdr.files import whole_file, write_rows
 from sqdr.options import RunOptions, SearchOptions, as_plain, what_is_shared
 from sqdr.study import Cell, Direction, SharedTrials, check_jobs, claim_folder, run_in_processes
-from sqdr.training import Classifier, _quiet, prepare
+from sqdr.training import Classifier, new_trainer, prepare, quiet
 from sqdr.validation import argument_error, check_distinct, check_integer, check_number
 
 _DIRECTIONS: dict[str, Direction] = {"validation_loss": "minimize", "validation_accuracy": "maximize"}
@@ -279,15 +279,9 @@ def train(options: SearchOptions, parameters: Cell) -> list[float]:
     except ValueError:
         return [_WORST[options.objective]]
     classifier = Classifier(model, len(data.class_names), training)
-    with _quiet():
-        trainer = lightning.Trainer(
-            max_epochs=training.epochs,
-            callbacks=[best],
-            logger=False,
-            enable_checkpointing=False,
-            enable_progress_bar=False,
-            enable_model_summary=False,
-            num_sanity_val_steps=0,
+    with quiet():
+        trainer = new_trainer(
+            training.trainer, max_epochs=training.epochs, callbacks=[best], enable_progress_bar=False
         )
         trainer.fit(classifier, data)
     return [best.metrics[options.objective]]

@@ -6,8 +6,8 @@ finished ones. The cells are known from the start (`SharedStudy`), or chosen one
 of those that are finished (`sqdr.search.SearchTrials`).
 
 Optuna's journal is made for shared folders, but nothing in it tells a running trial from one whose
-worker is dead. (Heartbeats come with Optuna's database storage only, whose file database, SQLite, is not
-safe on network file systems.) So a worker holds a file lock while it runs a cell. The operating system
+worker is dead. (Heartbeats come with Optuna's database storage only, whose file database, SQLite, is
+not safe on network file systems.) So a worker holds a file lock while it runs a cell. The operating system
 releases the lock when the worker ends, however it ends, and whoever next looks for work queues the cell
 again.
 

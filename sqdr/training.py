@@ -297,7 +297,7 @@ class Run:
             default_root_dir=self.folder,
         )
         last = self.checkpoint if self.checkpoint.exists() else None
-        with _quiet():
+        with quiet():
             trainer.fit(classifier, self.data, ckpt_path=last, weights_only=True)
         accuracy = self._test(classifier, files.rows) if self.is_main_process else math.nan
         self.accuracy = trainer.strategy.broadcast(accuracy)
@@ -310,7 +310,7 @@ class Run:
         classifier.on_load_checkpoint(best)
         classifier.load_state_dict(best["state_dict"])
         options = replace(self.options.trainer, devices=1, num_nodes=1)
-        with _quiet():
+        with quiet():
             tester = new_trainer(options, enable_progress_bar=False, default_root_dir=self.folder)
             tester.test(classifier, self.data, verbose=False)
         confusion = classifier.confusion.compute().tolist()
@@ -431,7 +431,7 @@ def new_trainer(options: TrainerOptions, **settings: Any) -> lightning.Trainer:
     is_shared = devices * num_nodes > 1
     plugins: list[Any] = [WholeCheckpoints(), *([SharedBatchNorm()] if is_shared else [])]
     try:
-        with _quiet():
+        with quiet():
             return lightning.Trainer(
                 accelerator=options.accelerator,
                 devices=devices,
@@ -466,7 +466,7 @@ def prepare(options: RunOptions) -> tuple[ImageData, SQDR_CNN]:
     check_number("weight_decay", options.weight_decay, 0)
     check_number("label_smoothing", options.label_smoothing, 0, 1)
     data = ImageData(options.data)
-    with _quiet():
+    with quiet():
         lightning.seed_everything(options.seed, verbose=False)
     return data, build_model(options.model, data.in_channels, len(data.class_names))
 
@@ -540,7 +540,7 @@ def _not_a_number_last(value: float) -> float:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Lightning and DDP without their notes on hardware and their advice."""
     loggers = [logging.getLogger(name) for name in ("lightning.pytorch", "lightning.fabric")]
     levels = [logger.level for logger in loggers]
