@@ -16,7 +16,7 @@ from pathlib import Path
 import torch
 
 from sqdr.options import ModelOptions, NoiseOptions, RunOptions
-from sqdr.training import Run
+from sqdr.training import Run, count_parameters
 
 SEEDS = range(5)
 DEFAULT = RunOptions()
@@ -47,10 +47,10 @@ RECIPES = {
 
 
 def test_accuracy(options: RunOptions) -> tuple[int, float]:
-    """Number of parameters and test accuracy (%) of a run on one thread."""
+    """Number of trainable parameters and test accuracy (%) of a run on one thread."""
     torch.set_num_threads(1)
     run = Run(options)
-    return sum(parameter.numel() for parameter in run.model.parameters()), 100 * run.train()
+    return count_parameters(run.model), 100 * run.train(show_progress=False)
 
 
 def main() -> None:
