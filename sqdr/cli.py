@@ -126,7 +126,7 @@ def _train(namespace: Any) -> int:
     )
     start = time.perf_counter()
     if run.accuracy is None:
-        if run.checkpoint.exists():
+        if run.checkpoint is not None:
             print(f"Resuming from {run.checkpoint}", flush=True)
         accuracy = run.train()
         print(f"Trained and tested in {time.perf_counter() - start:.0f} s")

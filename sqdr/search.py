@@ -281,7 +281,12 @@ def train(options: SearchOptions, parameters: Cell) -> list[float]:
     classifier = Classifier(model, len(data.class_names), training)
     with quiet():
         trainer = new_trainer(
-            training.trainer, max_epochs=training.epochs, callbacks=[best], enable_progress_bar=False
+            training.trainer,
+            devices=1,
+            num_nodes=1,
+            max_epochs=training.epochs,
+            callbacks=[best],
+            enable_progress_bar=False,
         )
         trainer.fit(classifier, data)
     return [best.metrics[options.objective]]

@@ -10,7 +10,6 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 from random import Random
@@ -243,7 +242,7 @@ class Run:
     Attributes:
         folder (Path): where everything about the run is written.
         model (SQDR_CNN): the classifier.
-        checkpoint (Path): where training goes on from, if it is there.
+        checkpoint (Path or None): where training goes on from; None for the beginning.
         accuracy (float or None): on the test images, in [0, 1], if the run is finished.
         is_main_process (bool): whether this process is the one that writes, tests and reports.
 
@@ -259,9 +258,9 @@ class Run:
             raise argument_error("run", "be given to resume a run", "is not")
         self.options = options
         self.folder = options.run or _new_folder(options)
-        self.checkpoint = self.folder / _LAST
         configuration = as_plain(options) | {"run": None}  # the file can be used for another run
-        trainer = new_trainer(options.trainer)
+        self._processes = _count_processes(options.trainer)
+        trainer = new_trainer(options.trainer, *self._processes)
         self.is_main_process = trainer.is_global_zero
         self._lock = FileLock(self.folder / _LOCK)
         if self.is_main_process:
@@ -271,6 +270,8 @@ class Run:
         self._check_shares(trainer.world_size)
         if self.is_main_process:
             self._claim_folder(configuration)
+        last = self.folder / _LAST
+        self.checkpoint = last if resume and last.exists() else None
         self.accuracy = read_accuracy(self.folder) if resume else None
 
     def train(self, show_progress: bool = True) -> float:
@@ -289,6 +290,7 @@ class Run:
         files = RunFiles(self.folder)
         trainer = new_trainer(
             self.options.trainer,
+            *self._processes,
             max_epochs=self.options.epochs,
             callbacks=[GradientNorms(), files, *([RichProgressBar()] if show_progress else [])],
             logger=self._logger,
@@ -296,9 +298,8 @@ class Run:
             enable_progress_bar=show_progress,
             default_root_dir=self.folder,
         )
-        last = self.checkpoint if self.checkpoint.exists() else None
         with quiet():
-            trainer.fit(classifier, self.data, ckpt_path=last, weights_only=True)
+            trainer.fit(classifier, self.data, ckpt_path=self.checkpoint, weights_only=True)
         accuracy = self._test(classifier, files.rows) if self.is_main_process else math.nan
         self.accuracy = trainer.strategy.broadcast(accuracy)
         self._lock.release()
@@ -309,9 +310,10 @@ class Run:
         best = torch.load(self.folder / _BEST, map_location="cpu", weights_only=True)
         classifier.on_load_checkpoint(best)
         classifier.load_state_dict(best["state_dict"])
-        options = replace(self.options.trainer, devices=1, num_nodes=1)
+        tester = new_trainer(
+            self.options.trainer, 1, 1, enable_progress_bar=False, default_root_dir=self.folder
+        )
         with quiet():
-            tester = new_trainer(options, enable_progress_bar=False, default_root_dir=self.folder)
             tester.test(classifier, self.data, verbose=False)
         confusion = classifier.confusion.compute().tolist()
         pictures = {
@@ -412,22 +414,20 @@ def read_accuracy(folder: Path) -> float | None:
         return float(next(csv.DictReader(stream))["test_accuracy"])
 
 
-def new_trainer(options: TrainerOptions, **settings: Any) -> lightning.Trainer:
-    """Lightning's trainer of this process, one of those that the options ask for.
+def new_trainer(
+    options: TrainerOptions, devices: int, num_nodes: int, **settings: Any
+) -> lightning.Trainer:
+    """Lightning's trainer of this process.
 
     Args:
-        options (TrainerOptions): see there.
+        options (TrainerOptions): accelerator and precision.
+        devices (int): processes on each machine.
+        num_nodes (int): machines.
         **settings: further arguments of `lightning.Trainer`.
 
     Raises:
-        ValueError: if an option is out of its domain, or there are no such devices.
+        ValueError: if there are no such devices.
     """
-    started, nodes = _processes_of_torchrun()
-    devices = check_integer("devices", started if options.devices is None else options.devices, 1)
-    num_nodes = check_integer("num_nodes", nodes if options.num_nodes is None else options.num_nodes, 1)
-    if torch.distributed.is_torchelastic_launched() and (devices, num_nodes) != (started, nodes):
-        must = f"be those of torchrun, {started} and {nodes}"
-        raise argument_error("devices and num_nodes", must, f"are {devices} and {num_nodes}")
     is_shared = devices * num_nodes > 1
     plugins: list[Any] = [WholeCheckpoints(), *([SharedBatchNorm()] if is_shared else [])]
     try:
@@ -527,12 +527,21 @@ def _new_folder(options: RunOptions) -> Path:
     return Path("runs") / f"{options.data.name}-{options.model.backend}-{now}"
 
 
-def _processes_of_torchrun() -> tuple[int, int]:
-    """Processes on each machine, and machines, as torchrun has started them; one without torchrun."""
-    if not torch.distributed.is_torchelastic_launched():
-        return 1, 1
-    on_machine = int(os.environ["LOCAL_WORLD_SIZE"])
-    return on_machine, int(os.environ["WORLD_SIZE"]) // on_machine
+def _count_processes(options: TrainerOptions) -> tuple[int, int]:
+    """Processes on each machine, and machines: those that torchrun has started, if it has."""
+    asked_for = {"devices": options.devices, "num_nodes": options.num_nodes}
+    started = None
+    if torch.distributed.is_torchelastic_launched():
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        started = {"devices": devices, "num_nodes": int(os.environ["WORLD_SIZE"]) // devices}
+    for name, number in asked_for.items():
+        if number is not None:
+            check_integer(name, number, 1)
+        if started and number not in (None, started[name]):
+            must = f"be the {started[name]} of torchrun"
+            raise argument_error(name, must, f"is {number}")
+    numbers = started or {name: number or 1 for name, number in asked_for.items()}
+    return numbers["devices"], numbers["num_nodes"]
 
 
 def _not_a_number_last(value: float) -> float:

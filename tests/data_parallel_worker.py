@@ -1,5 +1,6 @@
 """What the processes of test_data_parallel.py do: one training step on their shares of a batch."""
 
+import copy
 from pathlib import Path
 
 import torch
@@ -23,6 +24,7 @@ def shared_step(rank, folder, model, images, labels):
         "gloo", init_method=f"file://{folder}/group", rank=rank, world_size=N_PROCESSES
     )
     share = Share(rank, N_PROCESSES)
+    model = copy.deepcopy(model)  # what is sent to a process stays in memory that both see
     shared = nn.parallel.DistributedDataParallel(SharedBatchNorm().apply(model))
     nn.functional.cross_entropy(shared(share.of(images)), share.of(labels)).backward()
     if rank == 0:

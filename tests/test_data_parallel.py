@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from itertools import chain
 from pathlib import Path
 
 import pytest
@@ -123,7 +124,7 @@ def test_shares_make_up_the_batches_of_one_process():
     assert len(whole) == 3
     for batch, *parts in zip(whole, *shares, strict=True):
         assert [len(part) for part in parts] == [3, 3]
-        assert sorted(index for part in parts for index in part) == sorted(batch)
+        assert sorted(chain(*parts)) == sorted(batch)
 
 
 @pytest.mark.parametrize("augmentation", ["affine", "flip"])

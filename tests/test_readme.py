@@ -1,13 +1,18 @@
 """Every block of code in the README runs, and the files it names exist."""
 
+import os
 import re
 import shlex
+import socket
 import subprocess
+import sys
 import tomllib
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from torch.distributed.run import __file__ as torchrun
 
 import sqdr
 from sqdr.cli import main
@@ -30,7 +35,7 @@ def lines_of(program):
 def test_every_block_is_run_by_a_test_below():
     assert {kind for kind, _ in BLOCKS} == {"python", "sh", "toml", "bibtex"}
     lines = [line for kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]
-    assert {line.split()[0] for line in lines} == {"make", "sqdr"}
+    assert {line.split()[0] for line in lines} == {"make", "sqdr", "torchrun"}
 
 
 @pytest.mark.parametrize("code", blocks_of("python"))
@@ -56,6 +61,23 @@ def test_sqdr_command(command, tmp_path, monkeypatch):
         model.save_pretrained(folder, image_size=8, data_name="digits", data_classes=[0, 1])
         Image.new("L", (8, 8)).save("digit.png")
     assert main(words) == 0
+
+
+def test_torchrun_commands(tmp_path):
+    """The two machines are this one, with one process each."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        port = server.getsockname()[1]
+    here = {"--nproc-per-node": "1", "--master-addr": "127.0.0.1", "--master-port": str(port)}
+    short = ["--epochs", "1", "--data.classes", "[0, 1]", "--trainer.accelerator", "cpu"]
+    processes = []
+    for command in lines_of("torchrun"):
+        words = [sys.executable, torchrun, *shlex.split(command)[1:], *short]
+        words = [here.get(option, word) for option, word in pairwise(["", *words])]
+        processes.append(
+            subprocess.Popen(words, cwd=tmp_path, env=os.environ | {"PYTHONPATH": str(ROOT)})
+        )
+    assert [process.wait() for process in processes] == [0, 0]
+    assert (tmp_path / "runs" / "two" / "test.csv").exists()
 
 
 @pytest.mark.parametrize("command", lines_of("make"))
