@@ -6,10 +6,10 @@ finished ones. The cells are known from the start (`SharedStudy`), or chosen one
 of those that are finished (`sqdr.search.SearchTrials`).
 
 Optuna's journal is made for shared folders, but nothing in it tells a running trial from one whose
-worker is dead. (Heartbeats come with Optuna's database storage only, whose file database, SQLite, is not
-safe on network file systems.) So a worker holds a file lock while it runs a cell. The operating system
-releases the lock when the worker ends, however it ends, and whoever next looks for work queues the cell
-again.
+worker is dead. (Heartbeats come with Optuna's database storage only, whose file database, SQLite, is
+not safe on network file systems.) So a worker holds a file lock while it runs a cell. The operating
+system releases the lock when the worker ends, however it ends, and whoever next looks for work queues
+the cell again.
 
 This needs a file system whose locks (flock) hold between the machines, as on NFS 4; where they do not,
 as on sshfs, machines repeat each other's cells. The cells of a machine that loses its power or its

@@ -1,7 +1,7 @@
 """Runs the trials of a search for test_search.py, in processes that can be killed.
 
-It says "ready", waits for a line on stdin before it starts, and says on stdout which parameters it tries.
-In the trial that it is told to stay in, its n-th, it waits for a second line on stdin.
+It says "ready", waits for a line on stdin before it starts, and says on stdout which parameters it
+tries. In the trial that it is told to stay in, its n-th, it waits for a second line on stdin.
 """
 
 import json
