@@ -87,20 +87,20 @@ class Search:
         if options.objective not in _DIRECTIONS:
             must = f"be one of {', '.join(_DIRECTIONS)}"
             raise argument_error("objective", must, f"is {options.objective!r}")
-        if options.objective == "validation_loss" and "label_smoothing" in options.space:
-            must = (
-                'be "validation_accuracy" to search for label_smoothing, which changes the loss itself'
-            )
+        distributions = search_space(options.space)
+        if options.objective == "validation_loss" and "label_smoothing" in distributions:
+            must = 'be "validation_accuracy" where label_smoothing, a part of the loss, is searched for'
             raise argument_error("objective", must, f"is {options.objective!r}")
         prepare(options.training)
-        distributions = search_space(options.space)
         for name, distribution in distributions.items():
             for value in _extremes(distribution):
                 try:
                     prepare(with_parameters(options.training, {name: value}))
                 except (ArgumentError, ValueError) as error:
                     must = f"hold values for {name} that `sqdr train` takes"
-                    raise argument_error("space", must, f"for {value!r}: {error}") from error
+                    raise argument_error(
+                        "space", must, f"for {value!r}: {str(error).rstrip('.')}"
+                    ) from error
         shared = what_is_shared(options) | {"seed": options.training.seed}
         del shared["n_trials"]
         claim_folder(options.folder, shared)
@@ -181,7 +181,7 @@ class SearchTrials(SharedTrials):
         return self._trials(TrialState.COMPLETE)
 
     def rows(self) -> list[dict[str, Any]]:
-        """A row for each trial: number, state ("complete", or "fail" if its worker was killed), ..."""
+        """Number, state ("fail" if the worker was killed), parameters and value of each trial."""
         return [
             {"number": trial.number, "state": trial.state.name.lower(), **trial.params}
             | ({self._objective: trial.values[0]} if trial.values else {})

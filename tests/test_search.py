@@ -107,6 +107,18 @@ def test_a_trial_that_runs_elsewhere_counts_and_is_left_alone(tmp_path):
     assert in_order(finished(tmp_path)) == in_order(elsewhere + here)
 
 
+def test_the_trial_of_a_killed_worker_is_run_again_beside_others(tmp_path):
+    with worker(tmp_path, 4, stay=1) as process:
+        process.stdin.write("start\n")
+        elsewhere = [json.loads(process.stdout.readline()) for _ in range(2)]
+        here = run_trials(tmp_path, 4, at_most=1)
+        process.kill()
+    here += run_trials(tmp_path, 4)
+    assert here[1] == elsewhere[1]
+    assert in_order(finished(tmp_path)) == in_order([elsewhere[0], *here])
+    assert len({parameters["learning_rate"] for parameters in finished(tmp_path)}) == 4
+
+
 def test_the_draws_are_those_of_the_seed_and_a_search_goes_on_with_more_trials(tmp_path):
     tried = run_trials(tmp_path / "at once", 13)
     assert run_trials(tmp_path / "in two", 4) + run_trials(tmp_path / "in two", 13) == tried
@@ -116,6 +128,18 @@ def test_the_draws_are_those_of_the_seed_and_a_search_goes_on_with_more_trials(t
 def test_trials_move_to_low_values(tmp_path):
     values = [loss_of(parameters)[0] for parameters in run_trials(tmp_path, 40)]
     assert sum(values[-10:]) < sum(values[:10]) / 2
+
+
+def test_a_search_goes_on_after_trials_of_infinite_loss(tmp_path):
+    trials, losses = trials_of(tmp_path, 20), []
+
+    def diverge_at_first(parameters):
+        losses.append(math.inf if len(losses) < 12 else loss_of(parameters)[0])
+        return losses[-1:]
+
+    while trials.run_next(diverge_at_first):
+        pass
+    assert [trial.values[0] for trial in trials_of(tmp_path, 20).finished()] == losses
 
 
 def test_draws_are_in_the_space(tmp_path):
@@ -224,7 +248,7 @@ def test_the_default_space_is_one():
         ),
         (["--space", "{learning_rate: {low: 0.1, high: 1, log: 10}}"], "`space.learning_rate.log`"),
         (["--space", "{learning_rate: {low: a, high: 1}}"], "must be a finite number, but is 'a'"),
-        (["--space", "{learning_rate: {low: -1, high: 1}}"], "for -1: Argument `learning_rate`"),
+        (["--space", "{learning_rate: {low: -1, high: 1}}"], "for -1.0: Argument `learning_rate`"),
         (["--space", "{learning_rate: [0.1, high]}"], "for 'high': Parser key"),
         (
             ["--space", "{learning_rate: []}"],
