@@ -160,14 +160,13 @@ def test_parameters_by_part(part, expected, run):
 
 def test_gates(tmp_path):
     options = ["--model.n_wires", "4", "--model.qdr_block", "3", "--model.entanglement", "circular"]
-    noise = ["--model.noise.after_rotation", "{BitFlip: 0.02}"]
-    noise += ["--model.noise.after_entangler", "{PhaseDamping: 0.1}"]
+    noise = ["--model.noise.preset", "author-code"]
     rows = read_page(report_of(tmp_path, *options, *noise)).rows
     assert rows["Rot with angles of the data"] == ["4", "3", "12"]
     assert rows["Rot with trained angles"] == ["4", "3", "12"]
     assert rows["CZ, between blocks"] == ["4", "2", "8"]
     assert rows["BitFlip(p=0.02) after rotations"] == ["4", "3", "12"]
-    assert rows["PhaseDamping(gamma=0.1) after CZ layers"] == ["4", "2", "8"]
+    assert rows["BitFlip(p=OnLastWire(value=0.02)) after CZ layers"] == ["1", "2", "2"]
 
 
 def test_synops_and_rates_of_the_layers(run, model, test_images):
