@@ -13,22 +13,27 @@ N_PROCESSES = 2
 
 def step(model, images, labels):
     """Gradients and buffers after a step."""
-    nn.functional.cross_entropy(model(images), labels).backward()
+    dtype = next(model.parameters()).dtype
+    nn.functional.cross_entropy(model(images.to(dtype)), labels).backward()
     gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
     return gradients, dict(model.named_buffers())
 
 
-def shared_step(rank, folder, model, images, labels):
-    """`step` with data-parallel processes; the first one keeps what it has."""
+def shared_step(rank, folder, models, images, labels):
+    """`step` of each model in data-parallel processes; the first one keeps the results."""
     distributed.init_process_group(
         "gloo", init_method=f"file://{folder}/group", rank=rank, world_size=N_PROCESSES
     )
     share = Share(rank, N_PROCESSES)
-    model = copy.deepcopy(model)  # what is sent to a process stays in memory that both see
-    shared = nn.parallel.DistributedDataParallel(SharedBatchNorm().apply(model))
-    nn.functional.cross_entropy(shared(share.of(images)), share.of(labels)).backward()
+    results = {}
+    for backend, model in models.items():
+        # What is sent to a process stays in memory that both see.
+        shared = nn.parallel.DistributedDataParallel(SharedBatchNorm().apply(copy.deepcopy(model)))
+        of_shared = step(shared, share.of(images), share.of(labels))
+        results[backend] = [
+            {name.removeprefix("module."): value for name, value in values.items()}
+            for values in of_shared
+        ]
     if rank == 0:
-        SharedBatchNorm().revert(model)
-        gradients = {name: parameter.grad for name, parameter in model.named_parameters()}
-        torch.save((gradients, dict(model.named_buffers())), Path(folder) / "step.pt")
+        torch.save(results, Path(folder) / "steps.pt")
     distributed.destroy_process_group()

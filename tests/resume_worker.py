@@ -70,4 +70,4 @@ def work(arguments, moment=None, fatal_call=0, drawn=None):
 
 
 if __name__ == "__main__":
-    work(sys.argv[3:], sys.argv[1], int(sys.argv[2]))
+    work(sys.argv[4:], sys.argv[1], int(sys.argv[2]), sys.argv[3])

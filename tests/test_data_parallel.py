@@ -21,7 +21,7 @@ from sqdr.parallel import Share, SharedBatches
 
 SHARES = [Share(rank, N_PROCESSES) for rank in range(N_PROCESSES)]
 
-#: Three classes, of which 43 images validate, a small model, three epochs.
+#: Three classes, of which 43 images validate, a small model, three epochs of six steps.
 SMALL = [
     "train",
     *("--data.classes", "[0, 1, 2]", "--data.image_size", "8"),
@@ -44,72 +44,72 @@ def read(file):
         return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
 
 
-@pytest.fixture(scope="module")
-def one_process(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "one"
-    run([sys.executable, "-m", "sqdr", *SMALL, "--run", str(folder)])
-    return folder
-
-
-@pytest.fixture(scope="module")
-def two_processes(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("runs") / "two"
-    lines = run([*TORCHRUN, "-m", "--", "sqdr", *SMALL, "--run", str(folder)])
-    return folder, lines
-
-
-@pytest.mark.parametrize("file", ["metrics.csv", "test.csv"])
-def test_two_processes_have_the_loss_curve_of_one(file, one_process, two_processes):
-    rows, expected = read(two_processes[0] / file), read(one_process / file)
-    assert len(rows) == len(expected)
-    for row, expected_row in zip(rows, expected, strict=True):
-        assert row == pytest.approx(expected_row, abs=1e-5)
-
-
-def test_one_of_the_processes_speaks(two_processes):
-    folder, lines = two_processes
-    assert len(lines) == 4
-    assert lines[-1] == f"Run folder: {folder}"
-
-
-def test_lightning_starts_the_processes_itself(tmp_path):
-    """In double precision, where rounding can hardly turn into another spike."""
-    options = ["--trainer.precision", "64-true", "--epochs", "2"]
-    run([sys.executable, "-m", "sqdr", *SMALL, *options, "--run", str(tmp_path / "one")])
-    options += ["--trainer.devices", "2"]
-    run([sys.executable, "-m", "sqdr", *SMALL, *options, "--run", str(tmp_path / "two")])
-    rows, expected = (read(tmp_path / name / "metrics.csv") for name in ("two", "one"))
-    for row, expected_row in zip(rows, expected, strict=True):
-        assert row == pytest.approx(expected_row, abs=1e-12)
-
-
-def test_a_killed_process_and_a_resume(two_processes, tmp_path):
-    worker = Path(__file__).with_name("resume_worker.py")
-    arguments = [*SMALL, "--run", str(tmp_path / "run")]
-    with pytest.raises(subprocess.CalledProcessError) as failed:
-        run([*TORCHRUN, "--", str(worker), "a training step", "15", *arguments])
-    assert f"(exitcode: {-signal.SIGKILL})" in failed.value.stderr
-    run([*TORCHRUN, "-m", "--", "sqdr", *arguments, "--resume"])
-    for file in ("metrics.csv", "test.csv"):
-        assert (tmp_path / "run" / file).read_bytes() == (two_processes[0] / file).read_bytes()
-
-
 @pytest.mark.parametrize(
-    ("backend", "dtype", "tolerance"),
+    ("launcher", "options", "tolerance"),
     [
-        ("native", torch.float64, 1e-10),
-        ("pennylane", torch.float64, 1e-10),
-        ("torchquantum", torch.float32, 1e-4),
+        ([*TORCHRUN, "-m", "--"], [], 1e-5),
+        # In double precision, rounding can hardly turn into another spike.
+        ([sys.executable, "-m"], ["--trainer.devices", "2", "--trainer.precision", "64-true"], 1e-12),
     ],
+    ids=["torchrun", "Lightning"],
 )
-def test_a_step_of_two_processes_is_that_of_one(backend, dtype, tolerance, tmp_path):
-    """Models travel to the processes as pickles."""
+def test_two_processes_have_the_loss_curve_of_one(launcher, options, tolerance, tmp_path):
+    lines = run([*launcher, "sqdr", *SMALL, *options, "--run", str(tmp_path / "two")])
+    assert len(lines) == 4  # one of the processes speaks
+    alone = options[2:]
+    assert main([*SMALL, *alone, "--run", str(tmp_path / "one")]) == 0
+    for file in ("metrics.csv", "test.csv"):
+        rows, expected = read(tmp_path / "two" / file), read(tmp_path / "one" / file)
+        assert len(rows) == len(expected)
+        for row, expected_row in zip(rows, expected, strict=True):
+            assert row == pytest.approx(expected_row, abs=tolerance)
+
+
+def test_a_killed_process_and_a_resume(tmp_path):
+    """With noise that each process draws for its own images."""
+    worker = [*TORCHRUN, "--", str(Path(__file__).with_name("resume_worker.py"))]
+
+    def train(folder, fatal_call, *options):
+        how = ["a training step", fatal_call, "noise"]
+        run([*worker, *how, *SMALL, "--run", str(tmp_path / folder), *options])
+
+    train("expected", "0")
+    with pytest.raises(subprocess.CalledProcessError) as failed:
+        train("run", "15")
+    assert f"(exitcode: {-signal.SIGKILL})" in failed.value.stderr
+    train("run", "0", "--resume")
+    for file in ("metrics.csv", "test.csv"):
+        written = [(tmp_path / folder / file).read_bytes() for folder in ("run", "expected")]
+        assert written[0] == written[1]
+
+
+TOLERANCES = {"native": 1e-10, "pennylane": 1e-10, "torchquantum": 1e-4}
+
+
+def new_model(backend):
     torch.manual_seed(0)
-    model = sqdr.SQDR_CNN(2, 1, 3, n_wires=2, backend=backend, head="linear").to(dtype)
-    batch = torch.rand(6, 1, 8, 8, dtype=dtype), torch.arange(6) % 3
-    spawn(shared_step, (str(tmp_path), model, *batch), nprocs=N_PROCESSES)
-    results = torch.load(tmp_path / "step.pt", weights_only=True)
-    for result, expected in zip(results, step(model, *batch), strict=True):
+    model = sqdr.SQDR_CNN(2, 1, 3, n_wires=2, backend=backend, head="linear")
+    return model if backend == "torchquantum" else model.double()
+
+
+@pytest.fixture(scope="module")
+def batch():
+    return torch.rand(6, 1, 8, 8, dtype=torch.float64), torch.arange(6) % 3
+
+
+@pytest.fixture(scope="module")
+def shared_steps(batch, tmp_path_factory):
+    """Models travel to the processes as pickles."""
+    folder = tmp_path_factory.mktemp("steps")
+    models = {backend: new_model(backend) for backend in TOLERANCES}
+    spawn(shared_step, (str(folder), models, *batch), nprocs=N_PROCESSES)
+    return torch.load(folder / "steps.pt", weights_only=True)
+
+
+@pytest.mark.parametrize("backend", TOLERANCES)
+def test_a_step_of_two_processes_is_that_of_one(backend, batch, shared_steps):
+    tolerance = TOLERANCES[backend]
+    for result, expected in zip(shared_steps[backend], step(new_model(backend), *batch), strict=True):
         assert any(value.abs().max() > 0 for value in expected.values())
         torch.testing.assert_close(result, expected, rtol=tolerance, atol=tolerance)
 
