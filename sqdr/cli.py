@@ -77,7 +77,7 @@ def _parser(jsonargparse: Any) -> Any:
     compare = new_parser("Train the classifier and its twins without the quantum part, over seeds.")
     for repeated, options in ((sweep, NoiseSweepOptions), (compare, ComparisonOptions)):
         repeated.add_argument("--config", action="config", help="YAML file of options")
-        repeated.add_class_arguments(RunOptions, skip={"seed", "trainer", "run"})
+        repeated.add_class_arguments(RunOptions, skip={"seed", "trainer", "tensorboard", "run"})
         repeated.add_class_arguments(options, skip={"training"})
     subcommands.add_subcommand("sweep-noise", sweep, help="measure accuracy against noise")
     subcommands.add_subcommand("compare", compare, help="compare a classifier with its twins")
@@ -85,7 +85,7 @@ def _parser(jsonargparse: Any) -> Any:
         "Search for options of training on the validation images; no test image is seen."
     )
     search.add_argument("--config", action="config", help="YAML file of options")
-    search.add_class_arguments(RunOptions, skip={"run"})
+    search.add_class_arguments(RunOptions, skip={"run", "trainer", "tensorboard"})
     search.add_class_arguments(SearchOptions, skip={"training"})
     subcommands.add_subcommand("search", search, help="search for options of training")
     predict = new_parser("Print the path of each image, its class and the probability of that class.")

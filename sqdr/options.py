@@ -244,7 +244,7 @@ def what_is_shared(options: NoiseSweepOptions | ComparisonOptions | SearchOption
     """The options as plain data for `--config`, without what may differ from machine to machine."""
     of_study = as_plain(options)
     shared: dict[str, Any] = of_study.pop("training") | of_study
-    for name in ("run", "trainer", "seed", "jobs", "folder"):
+    for name in ("run", "trainer", "tensorboard", "seed", "jobs", "folder"):
         del shared[name]
     for name in ("root", "download"):
         del shared["data"][name]

@@ -41,6 +41,7 @@ _WORST = {"validation_loss": math.inf, "validation_accuracy": 0.0}
 _NOT_SEARCHED = {
     "seed",
     "run",
+    "tensorboard",
     "data.name",
     "data.root",
     "data.download",
@@ -214,7 +215,7 @@ def search_space(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:
         if name not in types:
             must = "hold options of `sqdr train`, such as learning_rate or model.width"
             raise argument_error("space", must, f"holds {name}")
-        if name in _NOT_SEARCHED:
+        if name in _NOT_SEARCHED or name.startswith("trainer."):
             must = f"not hold {name}, which must be the same in all trials"
             raise argument_error("space", must, "does")
     return {name: _distribution(name, space[name], types[name]) for name in sorted(space)}

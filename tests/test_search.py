@@ -248,6 +248,7 @@ def test_the_default_space_is_one():
         ),
         (["--space", "{learning_rate: {low: 0.1, high: 1, log: 10}}"], "`space.learning_rate.log`"),
         (["--space", "{learning_rate: {low: a, high: 1}}"], "must be a finite number, but is 'a'"),
+        (["--space", "{trainer.devices: [1, 2]}"], "must not hold trainer.devices"),
         (["--space", "{learning_rate: {low: -1, high: 1}}"], "for -1.0: Argument `learning_rate`"),
         (["--space", "{learning_rate: [0.1, high]}"], "for 'high': Parser key"),
         (
