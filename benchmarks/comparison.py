@@ -41,7 +41,8 @@ def best_threads(step: Callable[[], Any]) -> int:
     for threads in (1, everyone):
         torch.set_num_threads(threads)
         once = _seconds(step)
-        seconds[threads] = statistics.median(_seconds(step) for _ in range(20 if once < 0.1 else 1))
+        is_fast = once < 0.1  # and may not have been warm
+        seconds[threads] = statistics.median(_seconds(step) for _ in range(20)) if is_fast else once
     return everyone if seconds[everyone] < 0.9 * seconds[1] else 1
 
 
@@ -62,7 +63,7 @@ def compare(benchmark: Any, subject: Engine, peer: Engine) -> None:
         peer_seconds.append(_seconds(peer.step))
         warm_up(subject, of_subject)
 
-    of_peer, of_subject = (min(_seconds(e.step), _seconds(e.step)) for e in (peer, subject))
+    of_peer, of_subject = _seconds(peer.step), _seconds(subject.step)
     rounds = int(np.clip(4 / (of_peer + of_subject), 3, 300))
     benchmark.pedantic(subject.step, setup=setup, rounds=rounds)
     benchmark.extra_info.update(
