@@ -44,10 +44,10 @@ class NativeCircuit(ReuploadCircuit):
     Args:
         method (str or None): one of the above. None, the default, takes the cheapest.
         compile (bool): evaluate and differentiate through `torch.compile`, which makes later calls two
-            to five times as fast. The first forward and backward pass then take 6 seconds for two
-            blocks and 25 for four (30 where PyTorch has compiled nothing yet), less where PyTorch's own
-            cache on disk has the result; so do, once more, the first with another number of samples
-            or another dtype. Default: False.
+            to four times as fast. The first forward and backward pass then take 4 seconds for two
+            blocks and 17 for four (15 for two where the process has compiled nothing yet), less where
+            PyTorch's own cache on disk has the result; so do, once more, the first with another number
+            of samples or another dtype. Default: False.
         **options: see `ReuploadCircuit`.
 
     Attributes:
