@@ -343,15 +343,14 @@ def _checked_pairs(pairs: Any, n_wires: int) -> Pairs:
     must = f'be "none", "linear", "circular" or distinct pairs of wires 0 to {n_wires - 1}'
     if isinstance(pairs, str) or not isinstance(pairs, Sequence):
         raise argument_error("entanglement", must, f"is {pairs!r}")
-    checked: list[tuple[int, int]] = []
+    checked: dict[frozenset[int], tuple[int, int]] = {}
     for pair in pairs:
         if not _is_pair(pair, n_wires):
             raise argument_error("entanglement", must, f"holds {pair!r}")
-        first, second = pair
-        if (first, second) in checked or (second, first) in checked:
-            raise argument_error("entanglement", must, f"holds {(first, second)} twice")
-        checked.append((first, second))
-    return tuple(checked)
+        if frozenset(pair) in checked:
+            raise argument_error("entanglement", must, f"holds {tuple(pair)} twice")
+        checked[frozenset(pair)] = tuple(pair)
+    return tuple(checked.values())
 
 
 def _is_pair(pair: Any, n_wires: int) -> bool:

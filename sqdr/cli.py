@@ -6,7 +6,7 @@ import importlib.metadata
 import shlex
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,13 @@ import torch
 
 import sqdr
 from sqdr.evaluation import EvaluationOptions, PredictionOptions, evaluate, predict
-from sqdr.options import ComparisonOptions, NoiseSweepOptions, RunOptions, SearchOptions
+from sqdr.options import (
+    NOT_OF_RESULT,
+    ComparisonOptions,
+    NoiseSweepOptions,
+    RunOptions,
+    SearchOptions,
+)
 from sqdr.registry import MissingPackageError, backend_names, create_circuit, distribution
 
 
@@ -75,18 +81,19 @@ def _parser(jsonargparse: Any) -> Any:
     subcommands.add_subcommand("report", report, help="write a report on a run")
     sweep = new_parser("Train without and with noise, and test under noise of many strengths.")
     compare = new_parser("Train the classifier and its twins without the quantum part, over seeds.")
-    for repeated, options in ((sweep, NoiseSweepOptions), (compare, ComparisonOptions)):
-        repeated.add_argument("--config", action="config", help="YAML file of options")
-        repeated.add_class_arguments(RunOptions, skip={"seed", "trainer", "tensorboard", "run"})
-        repeated.add_class_arguments(options, skip={"training"})
-    subcommands.add_subcommand("sweep-noise", sweep, help="measure accuracy against noise")
-    subcommands.add_subcommand("compare", compare, help="compare a classifier with its twins")
     search = new_parser(
         "Search for options of training on the validation images; no test image is seen."
     )
-    search.add_argument("--config", action="config", help="YAML file of options")
-    search.add_class_arguments(RunOptions, skip={"run", "trainer", "tensorboard"})
-    search.add_class_arguments(SearchOptions, skip={"training"})
+    for study, options, varied in (
+        (sweep, NoiseSweepOptions, {"seed"}),
+        (compare, ComparisonOptions, {"seed"}),
+        (search, SearchOptions, set()),
+    ):
+        study.add_argument("--config", action="config", help="YAML file of options")
+        study.add_class_arguments(RunOptions, skip=NOT_OF_RESULT | varied)
+        study.add_class_arguments(options, skip={"training"})
+    subcommands.add_subcommand("sweep-noise", sweep, help="measure accuracy against noise")
+    subcommands.add_subcommand("compare", compare, help="compare a classifier with its twins")
     subcommands.add_subcommand("search", search, help="search for options of training")
     predict = new_parser("Print the path of each image, its class and the probability of that class.")
     predict.add_argument("images", nargs="+", type=Path, help="PNG, JPEG, ... files")
@@ -150,63 +157,64 @@ def _report(run: Path) -> int:
 
 
 def _sweep_noise(namespace: Any) -> int:
-    try:
+    def prepared(options: NoiseSweepOptions) -> Any:
         from sqdr.sweep import NoiseSweep
 
-        training = _fill(RunOptions, namespace)
-        sweep = NoiseSweep(_fill(NoiseSweepOptions, namespace, training=training))
-    except (ValueError, ImportError, OSError) as error:
-        return _fail(error)
-    files = sweep.run()
-    if files is None:
-        print(_RUNNING_ELSEWHERE)
-        return 0
-    n_trainings, n_tests = len(sweep.cells), len(sweep.cells) * len(sweep.tests)
-    print(f"{n_trainings} trainings, {n_tests} tests: {files.table}, {files.picture}")
-    return 0
+        return NoiseSweep(options)
+
+    def show(sweep: Any, files: Any) -> None:
+        n_trainings, n_tests = len(sweep.cells), len(sweep.cells) * len(sweep.tests)
+        print(f"{n_trainings} trainings, {n_tests} tests: {files.table}, {files.picture}")
+
+    return _study(namespace, NoiseSweepOptions, prepared, show)
 
 
 def _compare(namespace: Any) -> int:
-    try:
+    def prepared(options: ComparisonOptions) -> Any:
         from sqdr.comparison import Comparison
 
-        training = _fill(RunOptions, namespace)
-        comparison = Comparison(_fill(ComparisonOptions, namespace, training=training))
-    except (ValueError, ImportError, OSError) as error:
-        return _fail(error)
-    files = comparison.run()
-    if files is None:
-        print(_RUNNING_ELSEWHERE)
-        return 0
-    print(files.markdown.read_text())
-    print(f"{len(comparison.cells)} runs: {files.markdown}, {files.table}, {files.runs}")
-    return 0
+        return Comparison(options)
+
+    def show(comparison: Any, files: Any) -> None:
+        print(files.markdown.read_text())
+        print(f"{len(comparison.cells)} runs: {files.markdown}, {files.table}, {files.runs}")
+
+    return _study(namespace, ComparisonOptions, prepared, show)
 
 
 def _search(namespace: Any) -> int:
-    try:
+    def prepared(options: SearchOptions) -> Any:
         from sqdr.search import Search
 
-        training = _fill(RunOptions, namespace)
-        search = Search(_fill(SearchOptions, namespace, training=training))
+        return Search(options)
+
+    def show(search: Any, found: Any) -> None:
+        print(f"{found.n_trials} trials: {found.table}, {found.picture}")
+        print(f"Best {search.options.objective}: {found.value:.4f}")
+        for name, value in found.parameters.items():
+            print(f"  {name}: {value}")
+        print(f"Train it: {shlex.join(['sqdr', 'train', '--config', str(found.configuration)])}")
+
+    return _study(namespace, SearchOptions, prepared, show)
+
+
+def _study(
+    namespace: Any, kind: Any, prepared: Callable[[Any], Any], show: Callable[[Any, Any], None]
+) -> int:
+    """Prepare and run a study of many trainings, and show what it has found."""
+    try:
+        study = prepared(_fill(kind, namespace, training=_fill(RunOptions, namespace)))
     except (ValueError, ImportError, OSError) as error:
         return _fail(error)
-    found = search.run()
+    found = study.run()
     if found is None:
-        print(_RUNNING_ELSEWHERE)
-        return 0
-    print(f"{found.n_trials} trials: {found.table}, {found.picture}")
-    print(f"Best {search.options.objective}: {found.value:.4f}")
-    for name, value in found.parameters.items():
-        print(f"  {name}: {value}")
-    print(f"Train it: {shlex.join(['sqdr', 'train', '--config', str(found.configuration)])}")
+        print(
+            "Other machines are still at work: the one that finishes last writes the results, "
+            "or this command when it is run again."
+        )
+    else:
+        show(study, found)
     return 0
-
-
-_RUNNING_ELSEWHERE = (
-    "Other machines are still at work: the one that finishes last writes the results, "
-    "or this command when it is run again."
-)
 
 
 def _predict(namespace: Any) -> int:

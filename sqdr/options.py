@@ -234,6 +234,10 @@ class SearchOptions:
     folder: Path = Path("runs/search")
 
 
+#: Options that say how a run is done and not what comes out; a study of many runs sets them itself.
+NOT_OF_RESULT = frozenset({"run", "trainer", "tensorboard"})
+
+
 def as_plain(options: Any) -> dict[str, Any]:
     """Options (a dataclass) as what YAML files are made of: mappings, lists, strings and numbers."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(options), default=str))
@@ -244,7 +248,7 @@ def what_is_shared(options: NoiseSweepOptions | ComparisonOptions | SearchOption
     """The options as plain data for `--config`, without what may differ from machine to machine."""
     of_study = as_plain(options)
     shared: dict[str, Any] = of_study.pop("training") | of_study
-    for name in ("run", "trainer", "tensorboard", "seed", "jobs", "folder"):
+    for name in (*NOT_OF_RESULT, "seed", "jobs", "folder"):
         del shared[name]
     for name in ("root", "download"):
         del shared["data"][name]

@@ -3,36 +3,31 @@
 from __future__ import annotations
 
 import base64
-import csv
 import io
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any, NamedTuple
 
 import torch
-from jsonargparse import ArgumentError, ArgumentParser
 from matplotlib.figure import Figure
 from rich.progress import track
 from torch import Tensor, nn
 
 from sqdr import plots
-from sqdr.circuit import ReuploadCircuit
-from sqdr.data import ImageData, Images
+from sqdr.data import Images
 from sqdr.energy import ENERGIES, Operations, count_operations
 from sqdr.files import whole_file
 from sqdr.model import SQDR_CNN
 from sqdr.monitoring import PARTS, gradient_norm_name, parameters_of_parts
 from sqdr.noise import NoiseModel, OnLastWire
-from sqdr.options import RunOptions, as_plain
+from sqdr.options import as_plain
 from sqdr.spiking import IntegrateAndFire, SpikingEncoder
-from sqdr.training import Classifier, prepare
-from sqdr.validation import argument_error
+from sqdr.trained_run import TrainedRun, read_run
 
 
 def write_report(run: Path, show_progress: bool = True) -> Path:
@@ -66,107 +61,6 @@ def write_report(run: Path, show_progress: bool = True) -> Path:
     for picture in set(folder.glob("*.png")) - set(files):  # of an earlier report
         picture.unlink()
     return folder / "report.html"
-
-
-@dataclass(frozen=True)
-class TrainedRun:
-    """A finished run, read from its folder.
-
-    Attributes:
-        options (RunOptions): its configuration.
-        rows (list of dict): its metrics, one for each epoch; what was not recorded is missing.
-        best_epoch (int): the epoch of the weights.
-        data (ImageData): its data.
-        classifier (Classifier): with the weights of the best epoch, in evaluation mode.
-        initial_weights (Tensor of shape (n_blocks, n_wires, 3) or None): of the circuit, in radians.
-    """
-
-    options: RunOptions
-    rows: list[dict[str, float]]
-    best_epoch: int
-    data: ImageData
-    classifier: Classifier
-    initial_weights: Tensor | None
-
-    @property
-    def model(self) -> SQDR_CNN:
-        return self.classifier.model
-
-    @property
-    def circuit(self) -> ReuploadCircuit | None:
-        """The quantum circuit; None for a twin without one."""
-        circuit: nn.Module = self.model.circuit
-        return circuit if isinstance(circuit, ReuploadCircuit) else None
-
-
-def read_run(folder: Path) -> TrainedRun:
-    """The run that `sqdr train` has written into a folder.
-
-    Raises:
-        As `write_report`.
-    """
-    files = [folder / name for name in ("config.yaml", "metrics.csv", "checkpoints/best.ckpt")]
-    for file in files:
-        if not file.is_file():
-            but = f"{folder} has no {file.relative_to(folder)}"
-            raise argument_error("run", "be the folder of a finished run", but)
-    config, metrics, checkpoint = files
-    options = _read_options(config)
-    rows = _read_metrics(metrics)
-    if len(rows) < options.epochs:
-        but = f"{folder} has {len(rows)} of {options.epochs} epochs"
-        raise argument_error("run", "be the folder of a finished run", but)
-    data, model = prepare(options)
-    initial = None
-    if isinstance(model.circuit, ReuploadCircuit):
-        initial = model.circuit.weights.detach().clone()
-    classifier = Classifier(model, len(data.class_names), options)
-    best_epoch = _load(classifier, checkpoint)
-    return TrainedRun(options, rows, best_epoch, data, classifier.eval(), initial)
-
-
-def _read_options(file: Path) -> RunOptions:
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(RunOptions)
-    try:
-        namespace = parser.instantiate(parser.parse_string(file.read_text()))
-    except ArgumentError as error:
-        raise argument_error(
-            "run", "hold the configuration of a run", f"{file} does not: {error}"
-        ) from error
-    return RunOptions(**{field.name: namespace[field.name] for field in fields(RunOptions)})
-
-
-def _read_metrics(file: Path) -> list[dict[str, float]]:
-    with file.open(newline="") as stream:
-        rows = list(csv.DictReader(stream))
-    must = "hold metrics of every epoch, in numbers"
-    try:
-        read = [{name: float(value) for name, value in row.items() if value} for row in rows]
-    except (TypeError, ValueError) as error:
-        raise argument_error("run", must, f"{file} does not: {error}") from error
-    for name in ("epoch", *_METRICS):
-        if any(name not in row for row in read):
-            raise argument_error("run", must, f"{file} lacks {name}")
-    return read
-
-
-#: What every run has recorded.
-_METRICS = [
-    f"{stage}_{metric}" for stage in ("training", "validation") for metric in ("loss", "accuracy")
-]
-
-
-def _load(classifier: Classifier, file: Path) -> int:
-    """Give the classifier the weights of a checkpoint; returns the epoch that they are from."""
-    try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-        classifier.load_state_dict(checkpoint["state_dict"])
-        return int(checkpoint["epoch"])
-    except (RuntimeError, UnpicklingError, EOFError, OSError, KeyError, TypeError) as error:
-        must = "hold a whole checkpoint that fits its configuration"
-        summary = str(error).partition("\n")[0]
-        raise argument_error("run", must, f"{file} does not load: {summary}") from error
 
 
 class Layer(NamedTuple):

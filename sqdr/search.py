@@ -29,7 +29,7 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sqdr import plots
 from sqdr.files import whole_file, write_rows
-from sqdr.options import RunOptions, SearchOptions, as_plain, what_is_shared
+from sqdr.options import NOT_OF_RESULT, RunOptions, SearchOptions, as_plain, what_is_shared
 from sqdr.study import Cell, Direction, SharedTrials, check_jobs, claim_folder, run_in_processes
 from sqdr.training import Classifier, new_trainer, prepare, quiet
 from sqdr.validation import argument_error, check_distinct, check_integer, check_number
@@ -38,10 +38,8 @@ _DIRECTIONS: dict[str, Direction] = {"validation_loss": "minimize", "validation_
 #: The values of a training that diverges, or whose options do not go together.
 _WORST = {"validation_loss": math.inf, "validation_accuracy": 0.0}
 #: Options that are no part of the recipe, or would compare trials on different images.
-_NOT_SEARCHED = {
+_NOT_SEARCHED = NOT_OF_RESULT | {
     "seed",
-    "run",
-    "tensorboard",
     "data.name",
     "data.root",
     "data.download",
@@ -215,7 +213,7 @@ def search_space(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:
         if name not in types:
             must = "hold options of `sqdr train`, such as learning_rate or model.width"
             raise argument_error("space", must, f"holds {name}")
-        if name in _NOT_SEARCHED or name.startswith("trainer."):
+        if not _NOT_SEARCHED.isdisjoint({name, name.partition(".")[0]}):
             must = f"not hold {name}, which must be the same in all trials"
             raise argument_error("space", must, "does")
     return {name: _distribution(name, space[name], types[name]) for name in sorted(space)}

@@ -13,12 +13,11 @@ from pathlib import Path
 import torch
 
 from sqdr import plots
-from sqdr.data import ImageData
 from sqdr.files import UNFINISHED, whole_file, write_rows
-from sqdr.model import SQDR_CNN
 from sqdr.options import NoiseOptions, NoiseSweepOptions, RunOptions, what_is_shared
 from sqdr.study import Cell, check_jobs, claim_folder, finish_cells
-from sqdr.training import Classifier, Run, build_model, build_noise, prepare
+from sqdr.trained_run import TrainedRun, read_run
+from sqdr.training import Run, build_model, build_noise, prepare
 from sqdr.validation import argument_error, check_distinct, check_seeds
 
 #: Name of the training channel of models that are trained without noise.
@@ -130,11 +129,12 @@ def _train_and_test(
     name, strength, seed = cell.values()
     model = replace(options.training.model, noise=_noise(name, strength))
     folder = options.folder / "trainings" / f"{name}-{strength}-{seed}"
-    trained, data = _trained(replace(options.training, model=model, seed=seed), folder)
+    run = _trained(replace(options.training, model=model, seed=seed), folder)
+    trained = run.model
     accuracies = []
     with torch.no_grad():
         # The front end has no noise, so it is evaluated once for all tests.
-        batches = [(trained.angles(images), labels) for images, labels in data.test_dataloader()]
+        batches = [(trained.angles(images), labels) for images, labels in run.data.test_dataloader()]
         angles, labels = map(torch.cat, zip(*batches, strict=True))
         for test in tests:
             noise = build_noise(_noise(*test))
@@ -144,15 +144,11 @@ def _train_and_test(
     return accuracies
 
 
-def _trained(options: RunOptions, folder: Path) -> tuple[SQDR_CNN, ImageData]:
-    """The model of a run that `folder` keeps, trained first if it is not there, and its data."""
+def _trained(options: RunOptions, folder: Path) -> TrainedRun:
+    """The run that `folder` keeps, trained first if it is not there."""
     if not folder.exists():
         unfinished = folder.with_name(f"{UNFINISHED}{folder.name}")
         shutil.rmtree(unfinished, ignore_errors=True)
         Run(replace(options, run=unfinished)).train(show_progress=False)
         os.replace(unfinished, folder)
-    data, model = prepare(options)
-    classifier = Classifier(model, len(data.class_names), options)
-    checkpoint = torch.load(folder / "checkpoints" / "best.ckpt", weights_only=True)
-    classifier.load_state_dict(checkpoint["state_dict"])
-    return model.eval(), data
+    return read_run(folder)

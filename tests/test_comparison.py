@@ -1,48 +1,29 @@
 """Comparisons of the classifier with its twins, and the statistics of their table."""
 
-import csv
 import math
 from dataclasses import replace
 
 import pytest
-import torch
+from commands import SMALL, TRAINING, assert_refused, read_rows
 
 from sqdr.cli import main
 from sqdr.comparison import as_markdown, summary
-from sqdr.options import DataOptions, ModelOptions, RunOptions
 from sqdr.statistics import mean_and_interval
 from sqdr.training import Run
 
-#: Three classes, a small model, two short trainings for each of five variants.
-SMALL = [
-    "compare",
-    *("--data.classes", "[0, 1, 2]", "--data.image_size", "8"),
-    *("--epochs", "4", "--learning_rate", "0.1"),
-    *("--model.T", "2", "--model.width", "1", "--model.n_wires", "2"),
-    *("--seeds", "[3, 4]", "--jobs", "2"),
-]
-TRAINING = RunOptions(
-    DataOptions(classes=[0, 1, 2], image_size=8),
-    ModelOptions(T=2, width=1, n_wires=2),
-    epochs=4,
-    learning_rate=0.1,
-)
+#: Two short trainings for each of five variants.
+COMMAND = ["compare", *SMALL, "--seeds", "[3, 4]", "--jobs", "2"]
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("comparisons") / "small"
-    assert main([*SMALL, "--folder", str(folder)]) == 0
+    assert main([*COMMAND, "--folder", str(folder)]) == 0
     return folder
 
 
-def read(file):
-    with file.open() as stream:
-        return list(csv.DictReader(stream))
-
-
 def test_every_variant_ran_with_every_seed(folder):
-    runs = [(row["variant"], row["parameters"], row["seed"]) for row in read(folder / "runs.csv")]
+    runs = [(row["variant"], row["parameters"], row["seed"]) for row in read_rows(folder / "runs.csv")]
     sizes = {
         "quantum": "481",
         "no entanglement": "481",
@@ -51,14 +32,6 @@ def test_every_variant_ran_with_every_seed(folder):
         "no circuit": "481",
     }
     assert runs == [(variant, sizes[variant], seed) for seed in ("3", "4") for variant in sizes]
-
-
-@pytest.fixture
-def one_thread():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
 
 
 @pytest.mark.usefixtures("one_thread")
@@ -75,19 +48,19 @@ def one_thread():
 def test_a_variant_is_the_training_run_with_its_option(variant, changes, folder, tmp_path):
     model = replace(TRAINING.model, **changes)
     accuracy = Run(replace(TRAINING, model=model, seed=4, run=tmp_path)).train()
-    (row,) = [r for r in read(folder / "runs.csv") if (r["variant"], r["seed"]) == (variant, "4")]
+    (row,) = [r for r in read_rows(folder / "runs.csv") if (r["variant"], r["seed"]) == (variant, "4")]
     assert float(row["accuracy"]) == accuracy
 
 
 def test_the_same_command_again_prints_the_table_and_runs_nothing(folder, capfd):
     runs = (folder / "runs.csv").read_bytes()
-    assert main([*SMALL, "--jobs", "1", "--folder", str(folder)]) == 0
+    assert main([*COMMAND, "--jobs", "1", "--folder", str(folder)]) == 0
     output = capfd.readouterr()
     assert output.out.startswith((folder / "comparison.md").read_text())
     assert output.out.splitlines()[-1].startswith(f"10 runs: {folder / 'comparison.md'}, ")
     assert output.err == ""
     assert (folder / "runs.csv").read_bytes() == runs
-    assert [row["variant"] for row in read(folder / "comparison.csv")][:2] == [
+    assert [row["variant"] for row in read_rows(folder / "comparison.csv")][:2] == [
         "quantum",
         "no entanglement",
     ]
@@ -105,16 +78,10 @@ def test_the_same_command_again_prints_the_table_and_runs_nothing(folder, capfd)
             'Argument `head` must not be "none" for circuit "none"',
         ),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_wrong_call_is_one_line_and_writes_nothing(options, message, tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    assert main([*SMALL, *options]) == 2
-    output = capfd.readouterr()
-    assert output.out == ""
-    assert len(output.err.splitlines()) == 1
-    assert message in output.err
-    assert not list(tmp_path.iterdir())
+@pytest.mark.usefixtures("empty_folder")
+def test_a_wrong_call_is_one_line_and_writes_nothing(options, message, capfd):
+    assert_refused([*COMMAND, *options], message, capfd)
 
 
 RUNS = [

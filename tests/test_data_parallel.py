@@ -1,6 +1,5 @@
 """Processes that share each batch train as one process does."""
 
-import csv
 import os
 import signal
 import subprocess
@@ -10,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from commands import assert_refused, read_rows
 from data_parallel_worker import N_PROCESSES, shared_step, step
 from torch.distributed.run import __file__ as torchrun
 from torch.multiprocessing.spawn import spawn
@@ -40,8 +40,7 @@ def run(command):
 
 
 def read(file):
-    with file.open() as stream:
-        return [{name: float(value) for name, value in row.items()} for row in csv.DictReader(stream)]
+    return [{name: float(value) for name, value in row.items()} for row in read_rows(file)]
 
 
 @pytest.mark.parametrize(
@@ -149,10 +148,7 @@ def test_an_image_is_changed_as_in_one_process(augmentation):
         (["--trainer.devices", "0"], "Argument `devices` must be an integer of at least 1"),
         (["--trainer.num_nodes", "0"], "Argument `num_nodes` must be an integer of at least 1"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_processes_that_cannot_share_are_refused(options, message, tmp_path, capfd):
-    assert main([*SMALL, *options, "--run", str(tmp_path / "run")]) == 2
-    (line,) = capfd.readouterr().err.splitlines()
-    assert message in line
+    assert_refused([*SMALL, *options, "--run", str(tmp_path / "run")], message, capfd)
     assert not list(tmp_path.iterdir())

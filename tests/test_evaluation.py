@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from commands import assert_refused
 from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
 
@@ -126,7 +127,6 @@ def test_a_model_of_any_size_takes_images_as_they_are(model, tmp_path, capfd):
         (["--model", "model"], "images"),
         (["a.png"], "model"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_wrong_prediction_is_one_line(options, message, folder, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
@@ -134,15 +134,7 @@ def test_a_wrong_prediction_is_one_line(options, message, folder, tmp_path, monk
     (tmp_path / "text.png").write_text("hello")
     (tmp_path / "broken").mkdir()
     assert folder.exists()
-    assert main(["predict", *options]) == 2
-    assert_one_line(capfd.readouterr(), message)
-
-
-def assert_one_line(output, message):
-    assert output.out == ""
-    assert len(output.err.splitlines()) == 1
-    assert output.err.startswith("sqdr: error: ")
-    assert message in output.err
+    assert_refused(["predict", *options], message, capfd)
 
 
 def table(output):
@@ -227,12 +219,10 @@ def test_noise_is_drawn_from_the_seed(command, model, tmp_path, capfd):
         (["--batch_size", "0"], "Argument `batch_size` must be an integer of at least 1"),
         (["--model", "no_such_folder"], "There is no folder no_such_folder"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_a_wrong_evaluation_is_one_line(options, message, folder, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
-    assert main(["evaluate", "--model", str(folder), *options]) == 2
-    assert_one_line(capfd.readouterr(), message)
+    assert_refused(["evaluate", "--model", str(folder), *options], message, capfd)
 
 
 @pytest.mark.parametrize(
@@ -246,5 +236,4 @@ def test_a_wrong_evaluation_is_one_line(options, message, folder, tmp_path, monk
 )
 def test_a_data_set_that_does_not_fit_is_refused(saved, message, model, tmp_path, capfd):
     model.save_pretrained(tmp_path / "model", **saved)
-    assert main(["evaluate", "--model", str(tmp_path / "model")]) == 2
-    assert_one_line(capfd.readouterr(), message)
+    assert_refused(["evaluate", "--model", str(tmp_path / "model")], message, capfd)

@@ -1,13 +1,13 @@
 """Reports on runs, by the command line as a user asks for them."""
 
 import base64
-import csv
 import shutil
 from html.parser import HTMLParser
 
 import numpy as np
 import pytest
 import torch
+from commands import assert_refused, read_rows
 from matplotlib.image import imread
 from torch import nn
 
@@ -233,8 +233,7 @@ def test_gradient_norms_are_those_of_the_step(part, run):
     loss(model(data.train.images), data.train.labels).backward()
     modules = {"spiking": model.spiking, "quantum": model.circuit, "classical": model.head}
     gradients = [parameter.grad.flatten() for parameter in modules[part].parameters()]
-    with (run / "metrics.csv").open() as stream:
-        row = next(csv.DictReader(stream))
+    row = read_rows(run / "metrics.csv")[0]
     assert float(row[f"gradient_norm_{part}"]) == pytest.approx(
         float(torch.cat(gradients).norm()), 1e-4
     )
@@ -250,8 +249,7 @@ def test_gradient_norms_are_those_of_the_step(part, run):
 )
 def test_twins(circuit, missing, quantum, classical, tmp_path):
     run = report_of(tmp_path, "--model.circuit", circuit)
-    with (run / "metrics.csv").open() as stream:
-        assert {row["gradient_norm_quantum"] for row in csv.DictReader(stream)} == {""}
+    assert {row["gradient_norm_quantum"] for row in read_rows(run / "metrics.csv")} == {""}
     assert names_of(run / "report") == PICTURES - missing
     rows = read_page(run).rows
     assert (rows["quantum"], rows["classical"]) == ([quantum], [classical])
@@ -346,12 +344,8 @@ def take_a_wire(folder):
 def test_what_is_no_finished_run_is_one_line_and_writes_nothing(damage, message, copy, capfd):
     damage(copy)
     before = {file: file.is_file() and file.read_bytes() for file in copy.rglob("*")}
-    assert main(["report", str(copy)]) == 2
-    output = capfd.readouterr()
-    assert output.out == ""
-    assert len(output.err.splitlines()) == 1
-    assert output.err.startswith("sqdr: error: Argument `run` must ")
-    assert message in output.err
+    error = assert_refused(["report", str(copy)], message, capfd)
+    assert error.startswith("sqdr: error: Argument `run` must ")
     assert {file: file.is_file() and file.read_bytes() for file in copy.rglob("*")} == before
 
 
@@ -361,8 +355,7 @@ def test_tensorboard_has_the_metrics_of_the_file(run, tmp_path):
     assert main([*SMALL, "--tensorboard", "true", "--run", str(tmp_path)]) == 0
     assert (tmp_path / "metrics.csv").read_bytes() == (run / "metrics.csv").read_bytes()
     events = EventAccumulator(str(tmp_path / "tensorboard")).Reload()
-    with (tmp_path / "metrics.csv").open() as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_rows(tmp_path / "metrics.csv")
     for name in set(rows[0]) - {"epoch"}:
         values = [event.value for event in events.Scalars(name)]
         assert values == pytest.approx([float(row[name]) for row in rows])

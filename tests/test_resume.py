@@ -7,6 +7,7 @@ import signal
 import pytest
 import resume_worker
 import torch
+from commands import assert_refused
 from filelock import FileLock
 
 from sqdr import training
@@ -133,14 +134,12 @@ def test_a_finished_run_says_so(uninterrupted, tmp_path, monkeypatch, capfd):
         (["--model.T", "3"], "has model.T 2, not 3."),
         (["--trainer.precision", "64-true"], "has trainer.precision 32-true, not 64-true."),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
 def test_other_options_are_refused(options, message, uninterrupted, capfd):
     before = contents(uninterrupted)
-    assert main([*SMALL, *options, "--run", str(uninterrupted), "--resume"]) == 2
-    (line,) = capfd.readouterr().err.splitlines()
+    line = assert_refused([*SMALL, *options, "--run", str(uninterrupted), "--resume"], message, capfd)
     assert line.startswith("sqdr: error: Argument `run` must be a new or empty folder, or one with")
-    assert line.endswith(message)
+    assert line.endswith(f"{message}\n")
     assert contents(uninterrupted) == before
 
 

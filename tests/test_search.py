@@ -1,6 +1,5 @@
 """Searches: no trial is lost and none runs twice, and no test image is seen."""
 
-import csv
 import json
 import math
 import subprocess
@@ -9,8 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-import torch
 import yaml
+from commands import assert_refused, read_rows
 from search_worker import SPACE, loss_of, trials_of
 
 from sqdr.cli import main
@@ -161,7 +160,7 @@ def test_the_same_command_again_prints_the_best_and_runs_nothing(folder, capfd):
     assert main([*SMALL, "--jobs", "1", "--folder", str(folder)]) == 0
     output = capfd.readouterr()
     assert output.err == ""
-    rows = list(csv.DictReader((folder / "trials.csv").open()))
+    rows = read_rows(folder / "trials.csv")
     assert [(row["number"], row["state"]) for row in rows] == [(n, "complete") for n in "012"]
     best = min(rows, key=lambda row: float(row["validation_loss"]))
     assert output.out.splitlines() == [
@@ -174,20 +173,12 @@ def test_the_same_command_again_prints_the_best_and_runs_nothing(folder, capfd):
     assert {name: (folder / name).read_bytes() for name in files} == files
 
 
-@pytest.fixture
-def one_thread():
-    n_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(n_threads)
-
-
 @pytest.mark.usefixtures("one_thread")
 def test_the_best_configuration_trains_to_the_best_value(folder, tmp_path):
     run = tmp_path / "run"
     assert main(["train", "--config", str(folder / "best.yaml"), "--run", str(run)]) == 0
-    (epoch,) = csv.DictReader((run / "metrics.csv").open())
-    values = [float(row["validation_loss"]) for row in csv.DictReader((folder / "trials.csv").open())]
+    (epoch,) = read_rows(run / "metrics.csv")
+    values = [float(row["validation_loss"]) for row in read_rows(folder / "trials.csv")]
     assert float(epoch["validation_loss"]) == min(values)
 
 
@@ -204,7 +195,7 @@ def test_the_objective_is_that_of_the_epoch_which_a_run_keeps(objective, tmp_pat
     options = SearchOptions(TRAINING, objective=objective)
     parameters = {"learning_rate": 0.09, "model.qdr_block": 1}
     Run(with_parameters(TRAINING, parameters | {"run": str(tmp_path / "run")})).train()
-    rows = list(csv.DictReader((tmp_path / "run" / "metrics.csv").open()))
+    rows = read_rows(tmp_path / "run" / "metrics.csv")
     kept = min(rows, key=lambda row: float(row["validation_loss"]))
     monkeypatch.delattr(ImageData, "test_dataloader")
     assert train(options, parameters) == [float(kept[objective])]
@@ -272,16 +263,10 @@ def test_the_default_space_is_one():
         (["--jobs", "0"], "Argument `jobs` must be an integer of at least 1"),
         (["--epochs", "0"], "Argument `epochs` must be an integer of at least 1"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_wrong_call_is_one_line_and_writes_nothing(options, message, tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    assert main([*SMALL, *options]) == 2
-    output = capfd.readouterr()
-    assert output.out == ""
-    assert len(output.err.splitlines()) == 1
-    assert message in output.err
-    assert not list(tmp_path.iterdir())
+@pytest.mark.usefixtures("empty_folder")
+def test_a_wrong_call_is_one_line_and_writes_nothing(options, message, capfd):
+    assert_refused([*SMALL, *options], message, capfd)
 
 
 def test_a_configuration_file_of_the_search_is_kept(folder):

@@ -1,52 +1,39 @@
 """Noise sweeps, by the command line as a user starts them."""
 
-import csv
 import itertools
 
 import numpy as np
 import pytest
 import torch
 import yaml
+from commands import SMALL, TRAINING, assert_refused, read_rows
 from matplotlib.image import imread
 
 import sqdr
 from sqdr import sweep
 from sqdr.cli import main
-from sqdr.options import DataOptions, ModelOptions, NoiseSweepOptions, RunOptions
+from sqdr.options import NoiseSweepOptions
 from sqdr.plots import noise_sweep
 from sqdr.training import prepare
 
-#: Three classes, a small model, four short trainings.
-SMALL = [
+#: Four short trainings.
+COMMAND = [
     "sweep-noise",
-    *("--data.classes", "[0, 1, 2]", "--data.image_size", "8"),
-    *("--epochs", "4", "--learning_rate", "0.1"),
-    *("--model.T", "2", "--model.width", "1", "--model.n_wires", "2"),
+    *SMALL,
     *("--channels", "[BitFlip]", "--training_strengths", "[0, 0.1]", "--test_strengths", "[0, 0.3]"),
     *("--seeds", "[3, 4]", "--jobs", "2"),
 ]
-TRAINING = RunOptions(
-    DataOptions(classes=[0, 1, 2], image_size=8),
-    ModelOptions(T=2, width=1, n_wires=2),
-    epochs=4,
-    learning_rate=0.1,
-)
-
-
-def read_table(folder):
-    with (folder / "accuracy.csv").open() as stream:
-        return list(csv.DictReader(stream))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("sweeps") / "small"
-    assert main([*SMALL, "--folder", str(folder)]) == 0
+    assert main([*COMMAND, "--folder", str(folder)]) == 0
     return folder
 
 
 def test_the_table_has_one_row_for_each_test(folder):
-    rows = read_table(folder)
+    rows = read_rows(folder / "accuracy.csv")
     assert [tuple(row.values())[:5] for row in rows] == [
         (*training, "BitFlip", strength, seed)
         for seed in ("3", "4")
@@ -60,7 +47,7 @@ def test_the_table_has_one_row_for_each_test(folder):
 def test_accuracies_are_those_of_the_trained_models_under_the_noise(channel, strength, folder):
     training_strength = "0.0" if channel == "none" else "0.1"
     keys = [channel, training_strength, "BitFlip", str(strength), "4"]
-    (row,) = [row for row in read_table(folder) if list(row.values())[:5] == keys]
+    (row,) = [row for row in read_rows(folder / "accuracy.csv") if list(row.values())[:5] == keys]
     run = folder / "trainings" / f"{channel}-{training_strength}-4"
     written = yaml.safe_load((run / "config.yaml").read_text())
     assert written["seed"] == 4
@@ -83,7 +70,7 @@ def test_the_picture_shows_something(folder):
 def test_the_same_command_again_runs_nothing(folder, capfd):
     before = {file: file.stat().st_mtime_ns for file in folder.glob("trainings/*/*")}
     table = (folder / "accuracy.csv").read_bytes()
-    assert main([*SMALL, "--jobs", "1", "--folder", str(folder)]) == 0
+    assert main([*COMMAND, "--jobs", "1", "--folder", str(folder)]) == 0
     output = capfd.readouterr()
     files = f"{folder / 'accuracy.csv'}, {folder / 'accuracy.png'}"
     assert output.out == f"4 trainings, 8 tests: {files}\n"
@@ -126,16 +113,10 @@ def test_the_folder_s_config_continues_the_sweep_and_another_is_refused(folder, 
         (["--model.noise.readout_error", "0.1"], "Argument `noise` must be empty in a noise sweep"),
         (["--model.circuit", "mlp"], "Argument `circuit` must be a quantum one in a noise sweep"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_wrong_call_is_one_line_and_writes_nothing(options, message, tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    assert main([*SMALL, *options]) == 2
-    output = capfd.readouterr()
-    assert output.out == ""
-    assert len(output.err.splitlines()) == 1
-    assert message in output.err
-    assert not list(tmp_path.iterdir())
+@pytest.mark.usefixtures("empty_folder")
+def test_a_wrong_call_is_one_line_and_writes_nothing(options, message, capfd):
+    assert_refused([*COMMAND, *options], message, capfd)
 
 
 def rows_of(channels, seeds, accuracy):

@@ -1,11 +1,10 @@
 """Training runs, by the command line as a user starts them."""
 
-import csv
-
 import numpy as np
 import pytest
 import torch
 import yaml
+from commands import assert_refused, read_rows
 from matplotlib.image import imread
 
 import sqdr
@@ -20,11 +19,6 @@ SMALL = [
     *("--model.T", "2", "--model.width", "1", "--model.n_wires", "2"),
     *("--epochs", "2", "--seed", "3"),
 ]
-
-
-def read_metrics(folder):
-    with (folder / "metrics.csv").open() as stream:
-        return list(csv.DictReader(stream))
 
 
 @pytest.fixture(scope="module")
@@ -52,7 +46,7 @@ def test_the_run_folder_is_complete(run_folder):
 
 
 def test_metrics_have_one_row_for_each_epoch(run_folder):
-    rows = read_metrics(run_folder)
+    rows = read_rows(run_folder / "metrics.csv")
     assert [row["epoch"] for row in rows] == ["0", "1"]
     assert list(rows[0]) == [
         "epoch",
@@ -81,7 +75,7 @@ def test_another_seed_gives_another_run(run_folder, tmp_path):
 
 
 def test_the_best_checkpoint_holds_the_best_epoch_s_weights(run_folder):
-    rows = read_metrics(run_folder)
+    rows = read_rows(run_folder / "metrics.csv")
     best = min(rows, key=lambda row: float(row["validation_loss"]))
     checkpoint = torch.load(run_folder / "checkpoints" / "best.ckpt", weights_only=True)
     assert checkpoint["epoch"] == int(best["epoch"])
@@ -108,7 +102,7 @@ def test_the_model_to_share_tells_how_it_was_trained(run_folder, capfd):
     assert (config.data_name, config.data_classes) == ("digits", [0, 1])
     assert main(["evaluate", "--model", str(run_folder / "model")]) == 0
     accuracy = float(capfd.readouterr().out.splitlines()[-2].split("|")[4]) / 100
-    best = min(read_metrics(run_folder), key=lambda row: float(row["validation_loss"]))
+    best = min(read_rows(run_folder / "metrics.csv"), key=lambda row: float(row["validation_loss"]))
     card = (run_folder / "model" / "README.md").read_text()
     assert f"| test | accuracy | {accuracy:.4g} |" in card
     assert f"| validation | accuracy | {float(best['validation_accuracy']):.4g} |" in card
@@ -132,7 +126,7 @@ def test_the_curves_show_every_epoch(tmp_path, monkeypatch):
     plotted = []
     monkeypatch.setattr(training.plots, "curves", lambda rows: plotted.extend(rows) or curves(rows))
     assert main([*SMALL, "--learning_rate", "1", "--epochs", "4", "--run", str(tmp_path)]) == 0
-    rows = read_metrics(tmp_path)
+    rows = read_rows(tmp_path / "metrics.csv")
     assert [row["epoch"] for row in plotted] == [0, 1, 2, 3]
     assert float(rows[-1]["validation_loss"]) > min(float(row["validation_loss"]) for row in rows)
 
@@ -159,7 +153,7 @@ def test_the_last_lines_name_the_accuracy_and_the_folder(tmp_path, capfd):
 def test_every_backend_trains(backend, tmp_path):
     options = ["--model.backend", backend, "--epochs", "1", "--run", str(tmp_path)]
     assert main([*SMALL, *options]) == 0
-    assert len(read_metrics(tmp_path)) == 1
+    assert len(read_rows(tmp_path / "metrics.csv")) == 1
 
 
 def test_a_head_without_a_learning_rate_stays_as_it_was(tmp_path):
@@ -180,7 +174,9 @@ def test_a_model_without_a_head_trains(tmp_path):
 def test_backends_start_alike(run_folder, tmp_path):
     """Later epochs drift apart, since a spike more or less follows from rounding."""
     assert main([*SMALL, "--model.backend", "torchquantum", "--run", str(tmp_path)]) == 0
-    (loss, expected) = (float(read_metrics(f)[0]["training_loss"]) for f in (tmp_path, run_folder))
+    (loss, expected) = (
+        float(read_rows(f / "metrics.csv")[0]["training_loss"]) for f in (tmp_path, run_folder)
+    )
     assert loss == pytest.approx(expected, abs=5e-3)
 
 
@@ -207,17 +203,10 @@ def test_noise_from_the_command_line(tmp_path):
         (["--data.name", "mnist"], "Data set mnist is not in datasets: allow its download"),
         (["--config", "no_such_file.yaml"], "no_such_file.yaml"),
     ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
-def test_a_wrong_call_is_one_line_and_writes_nothing(options, message, tmp_path, monkeypatch, capfd):
-    monkeypatch.chdir(tmp_path)
-    assert main([*SMALL, *options]) == 2
-    output = capfd.readouterr()
-    assert output.out == ""
-    assert len(output.err.splitlines()) == 1
-    assert output.err.startswith("sqdr: error: ")
-    assert message in output.err
-    assert not list(tmp_path.iterdir())
+@pytest.mark.usefixtures("empty_folder")
+def test_a_wrong_call_is_one_line_and_writes_nothing(options, message, capfd):
+    assert_refused([*SMALL, *options], message, capfd)
 
 
 def test_a_folder_in_use_is_refused_and_left_alone(run_folder, capfd):
