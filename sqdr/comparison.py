@@ -180,7 +180,7 @@ def _train_and_test(options: ComparisonOptions, cell: Cell) -> tuple[float, floa
     """Test accuracy, in [0, 1], and seconds that its run took."""
     variant, seed = str(cell["variant"]), int(cell["seed"])
     folder = options.folder / "trainings" / f"{variant.replace(' ', '-')}-{seed}"
-    shutil.rmtree(folder, ignore_errors=True)  # of a killed run
+    shutil.rmtree(folder, ignore_errors=True)  # a killed run starts anew, since its time is measured
     start = time.perf_counter()
     run = Run(replace(_variant(options.training, variant), seed=seed, run=folder))
     accuracy = run.train(show_progress=False)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,10 +11,10 @@ from pathlib import Path
 import torch
 
 from sqdr import plots
-from sqdr.files import UNFINISHED, whole_file, write_rows
-from sqdr.options import NoiseOptions, NoiseSweepOptions, RunOptions, what_is_shared
+from sqdr.files import whole_file, write_rows
+from sqdr.options import NoiseOptions, NoiseSweepOptions, what_is_shared
 from sqdr.study import Cell, check_jobs, claim_folder, finish_cells
-from sqdr.trained_run import TrainedRun, read_run
+from sqdr.trained_run import read_run
 from sqdr.training import Run, build_model, build_noise, prepare
 from sqdr.validation import argument_error, check_distinct, check_seeds
 
@@ -129,7 +127,10 @@ def _train_and_test(
     name, strength, seed = cell.values()
     model = replace(options.training.model, noise=_noise(name, strength))
     folder = options.folder / "trainings" / f"{name}-{strength}-{seed}"
-    run = _trained(replace(options.training, model=model, seed=seed), folder)
+    # Goes on where a killed worker was, and does nothing if only the tests are missing.
+    training = replace(options.training, model=model, seed=seed, run=folder)
+    Run(training, resume=True).train(show_progress=False)
+    run = read_run(folder)
     trained = run.model
     accuracies = []
     with torch.no_grad():
@@ -142,13 +143,3 @@ def _train_and_test(
             predictions = trained.head(circuit(angles)).argmax(1)
             accuracies.append(float((predictions == labels).double().mean()))
     return accuracies
-
-
-def _trained(options: RunOptions, folder: Path) -> TrainedRun:
-    """The run that `folder` keeps, trained first if it is not there."""
-    if not folder.exists():
-        unfinished = folder.with_name(f"{UNFINISHED}{folder.name}")
-        shutil.rmtree(unfinished, ignore_errors=True)
-        Run(replace(options, run=unfinished)).train(show_progress=False)
-        os.replace(unfinished, folder)
-    return read_run(folder)

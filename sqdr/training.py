@@ -284,6 +284,7 @@ class Run:
             float: accuracy on the test images, in [0, 1].
         """
         if self.accuracy is not None:
+            self._lock.release()
             return self.accuracy
         show_progress = show_progress and sys.stdout.isatty()
         classifier = Classifier(self.model, len(self.data.class_names), self.options)

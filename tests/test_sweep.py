@@ -1,9 +1,12 @@
 """Noise sweeps, by the command line as a user starts them."""
 
 import itertools
+import multiprocessing
+import signal
 
 import numpy as np
 import pytest
+import resume_worker
 import torch
 import yaml
 from commands import SMALL, TRAINING, assert_refused, read_rows
@@ -14,7 +17,7 @@ from sqdr import sweep
 from sqdr.cli import main
 from sqdr.options import NoiseSweepOptions
 from sqdr.plots import noise_sweep
-from sqdr.training import prepare
+from sqdr.training import Classifier, prepare
 
 #: Four short trainings.
 COMMAND = [
@@ -79,16 +82,32 @@ def test_the_same_command_again_runs_nothing(folder, capfd):
     assert (folder / "accuracy.csv").read_bytes() == table
 
 
-def test_a_killed_training_starts_anew_and_a_killed_test_keeps_the_training(tmp_path, monkeypatch):
-    options = NoiseSweepOptions(TRAINING, ["BitFlip"], [0.1], [0.0, 0.3], [3], folder=tmp_path)
+def test_a_killed_training_goes_on_and_a_killed_test_keeps_the_training(tmp_path, monkeypatch):
     tests, cell = [("BitFlip", 0.3)], {"channel": "BitFlip", "strength": 0.1, "seed": 3}
-    killed = tmp_path / "trainings" / "unfinished-BitFlip-0.1-3"
-    killed.mkdir(parents=True)
-    (killed / "metrics.csv").write_text("half")
-    accuracies = sweep._train_and_test(options, tests, cell)
-    assert [path.name for path in killed.parent.iterdir()] == ["BitFlip-0.1-3"]
-    monkeypatch.setattr(sweep, "Run", None)
-    assert sweep._train_and_test(options, tests, cell) == accuracies
+    expected, killed = (
+        NoiseSweepOptions(TRAINING, ["BitFlip"], [0.1], [0.0, 0.3], [3], folder=tmp_path / name)
+        for name in ("expected", "killed")
+    )
+    steps = []
+    training_step = Classifier.training_step
+    monkeypatch.setattr(
+        Classifier, "training_step", lambda *step: steps.append(step) or training_step(*step)
+    )
+    accuracies = sweep._train_and_test(expected, tests, cell)
+    in_all, per_epoch = len(steps), len(steps) // TRAINING.epochs
+    noise = ["--model.noise.after_rotation", "{BitFlip: 0.1}"]
+    command = ["train", *SMALL, *noise, "--seed", "3"]
+    run = ["--run", str(tmp_path / "killed" / "trainings" / "BitFlip-0.1-3")]
+    worker = multiprocessing.get_context("spawn").Process(
+        target=resume_worker.work, args=([*command, *run], "a training step", 2 * per_epoch + 1)
+    )
+    worker.start()
+    worker.join()
+    assert worker.exitcode == -signal.SIGKILL
+    assert sweep._train_and_test(killed, tests, cell) == accuracies
+    assert len(steps) - in_all == in_all - 2 * per_epoch
+    assert sweep._train_and_test(killed, tests, cell) == accuracies
+    assert len(steps) - in_all == in_all - 2 * per_epoch
 
 
 def test_the_folder_s_config_continues_the_sweep_and_another_is_refused(folder, capfd):
