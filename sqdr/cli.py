@@ -1,4 +1,4 @@
-"""The command `sqdr`: train, search, compare and use classifiers, list the backends."""
+"""The command `sqdr`: train, search, compare and use classifiers, list and time the backends."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import importlib.metadata
 import shlex
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from typing import Any
 import torch
 
 import sqdr
+from sqdr.bench import BenchOptions, measure
 from sqdr.evaluation import EvaluationOptions, PredictionOptions, evaluate, predict
 from sqdr.options import (
     NOT_OF_RESULT,
@@ -58,6 +59,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return _predict(parser.instantiate(options).predict)
         case "evaluate":
             return _evaluate(parser.instantiate(options).evaluate)
+        case "bench":
+            return _bench(parser.instantiate(options).bench)
         case "backends":
             return _backends()
     parser.print_help()
@@ -103,6 +106,10 @@ def _parser(jsonargparse: Any) -> Any:
     evaluate.add_argument("--config", action="config", help="YAML file of options")
     evaluate.add_class_arguments(EvaluationOptions)
     subcommands.add_subcommand("evaluate", evaluate, help="test a trained model")
+    bench = new_parser("Time forward and backward pass of a circuit on each backend, on this machine.")
+    bench.add_argument("--config", action="config", help="YAML file of options")
+    bench.add_class_arguments(BenchOptions)
+    subcommands.add_subcommand("bench", bench, help="find the fastest backend for a circuit")
     backends = new_parser("List the backends and whether they work here.")
     subcommands.add_subcommand("backends", backends, help="list the backends")
     return parser
@@ -236,20 +243,63 @@ def _evaluate(namespace: Any) -> int:
         rows = evaluate(options)
     except (ValueError, ImportError, OSError) as error:
         return _fail(error)
+    table = []
+    for row in rows:
+        numbers = f"{100 * row.accuracy:.2f}", f"{row.cross_entropy:.4f}", f"{row.seconds:.2f}"
+        table.append((row.backend, row.noise, str(row.n_images), *numbers))
+    _print_table(("images", "accuracy (%)", "cross entropy", "time (s)"), table, ("backend", "noise"))
+    return 0
+
+
+def _bench(namespace: Any) -> int:
+    """A table with one row for each backend, and the fastest of them."""
+    from rich.progress import track
+
+    options = _fill(BenchOptions, namespace)
+    try:
+        measurements = measure(options)
+    except (ValueError, ImportError) as error:
+        return _fail(error)
+    total = len(options.backends or backend_names())
+    bar = track(measurements, "Backends", total, transient=True, disable=not sys.stdout.isatty())
+    rows = list(bar)
+    timed = {row.backend: row.timing for row in rows if row.timing is not None}
+    fastest = min(timed, key=lambda name: timed[name].seconds, default=None)
+    table = []
+    for backend, timing, reason in rows:
+        cells = ["", "", "", "", reason]
+        if timing is not None and fastest is not None:
+            times = timing.seconds / timed[fastest].seconds
+            seconds = 1000 * timing.seconds, times, timing.first_seconds
+            cells = [*(f"{number:,.3g}" for number in seconds), str(timing.threads), ""]
+        table.append([backend, *cells])
+    numbers = "step (ms)", "times the fastest", "first step (s)", "threads"
+    _print_table(numbers, table, before=("backend",), after=("remark",))
+    if fastest is None:
+        print("No backend can do this here")
+        return 1
+    print(f'The fastest here: backend="{fastest}", or --model.backend {fastest}')
+    return 0
+
+
+def _print_table(
+    numbers: Sequence[str],
+    rows: Iterable[Sequence[str]],
+    before: Sequence[str],
+    after: Sequence[str] = (),
+) -> None:
+    """Print columns of numbers between columns of words; Markdown where stdout is no terminal."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     on_terminal = sys.stdout.isatty()
-    table = Table("backend", box=box.SIMPLE if on_terminal else box.MARKDOWN)
-    table.add_column("noise", min_width=len("AmplitudeDamping"))
-    for name in ("images", "accuracy (%)", "cross entropy", "time (s)"):
-        table.add_column(name, justify="right")
+    table = Table(box=box.SIMPLE if on_terminal else box.MARKDOWN)
+    for column in (*before, *numbers, *after):
+        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
     for row in rows:
-        numbers = f"{100 * row.accuracy:.2f}", f"{row.cross_entropy:.4f}", f"{row.seconds:.2f}"
-        table.add_row(row.backend, row.noise, str(row.n_images), *numbers)
+        table.add_row(*row)
     Console(width=None if on_terminal else 1000).print(table)
-    return 0
 
 
 def _backends() -> int:

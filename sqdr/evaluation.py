@@ -16,7 +16,7 @@ from torch.nn.functional import cross_entropy
 
 from sqdr.model import SQDR_CNN
 from sqdr.noise import NoiseModel
-from sqdr.options import DataName, DataOptions, NoiseOptions
+from sqdr.options import DataName, DataOptions, NoiseOptions, build_noise
 from sqdr.validation import argument_error, check_integer
 
 _PREDICTED_AT_ONCE = 256
@@ -141,7 +141,6 @@ def evaluate(options: EvaluationOptions) -> list[Evaluation]:
 
     from sqdr.model_card import noise_in_words
     from sqdr.pretrained_config import read_config
-    from sqdr.training import build_noise
 
     check_integer("batch_size", options.batch_size, 1)
     check_integer("seed", options.seed, 0)

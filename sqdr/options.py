@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from sqdr.model import Head
+from sqdr.noise import NoiseModel
 from sqdr.twins import Circuit
+from sqdr.validation import argument_error
 
 DataName = Literal["digits", "mnist", "fashion-mnist", "kmnist", "cifar10"]
 
@@ -232,6 +234,23 @@ class SearchOptions:
     n_trials: int = 50
     jobs: int | None = None
     folder: Path = Path("runs/search")
+
+
+def build_noise(options: NoiseOptions) -> NoiseModel:
+    """The noise model that the options describe."""
+    channels = {
+        "after_rotation": options.after_rotation,
+        "after_entangler": options.after_entangler,
+        "readout_error": options.readout_error,
+    }
+    if options.preset is None:
+        if options.preset_options:
+            raise argument_error("preset", "be given with `preset_options`", "is not")
+        return NoiseModel.from_dict(channels)
+    for name, value in channels.items():
+        if value not in ({}, [], (), 0):
+            raise argument_error(name, "be left out where there is a `preset`", f"is {value!r}")
+    return NoiseModel.preset(options.preset, **options.preset_options)
 
 
 #: Options that say how a run is done and not what comes out; a study of many runs sets them itself.

@@ -12,10 +12,10 @@ import torch
 
 from sqdr import plots
 from sqdr.files import whole_file, write_rows
-from sqdr.options import NoiseOptions, NoiseSweepOptions, what_is_shared
+from sqdr.options import NoiseOptions, NoiseSweepOptions, build_noise, what_is_shared
 from sqdr.study import Cell, check_jobs, claim_folder, finish_cells
 from sqdr.trained_run import read_run
-from sqdr.training import Run, build_model, build_noise, prepare
+from sqdr.training import Run, build_model, prepare
 from sqdr.validation import argument_error, check_distinct, check_seeds
 
 #: Name of the training channel of models that are trained without noise.

@@ -32,8 +32,7 @@ from sqdr.files import UNFINISHED, whole_file, write_rows
 from sqdr.folders import check_folder, write_configuration
 from sqdr.model import SQDR_CNN
 from sqdr.monitoring import PARTS, GradientNorms, gradient_norm_name, tensorboard_logger
-from sqdr.noise import NoiseModel
-from sqdr.options import ModelOptions, NoiseOptions, RunOptions, TrainerOptions, as_plain
+from sqdr.options import ModelOptions, RunOptions, TrainerOptions, as_plain, build_noise
 from sqdr.parallel import SharedBatchNorm
 from sqdr.twins import make_twin
 from sqdr.validation import argument_error, check_integer, check_number
@@ -504,23 +503,6 @@ def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR
 def count_parameters(model: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
-def build_noise(options: NoiseOptions) -> NoiseModel:
-    """The noise model that the options describe."""
-    channels = {
-        "after_rotation": options.after_rotation,
-        "after_entangler": options.after_entangler,
-        "readout_error": options.readout_error,
-    }
-    if options.preset is None:
-        if options.preset_options:
-            raise argument_error("preset", "be given with `preset_options`", "is not")
-        return NoiseModel.from_dict(channels)
-    for name, value in channels.items():
-        if value not in ({}, [], (), 0):
-            raise argument_error(name, "be left out where there is a `preset`", f"is {value!r}")
-    return NoiseModel.preset(options.preset, **options.preset_options)
 
 
 def _new_folder(options: RunOptions) -> Path:
