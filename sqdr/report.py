@@ -311,7 +311,9 @@ def as_html(trained: TrainedRun, results: Results, pictures: Iterable[Picture]) 
 def _results(trained: TrainedRun, results: Results) -> Iterator[tuple[str, str]]:
     options = trained.options
     yield "test accuracy", f"{100 * results.accuracy:.2f} % of {len(trained.data.test.labels):,} images"
-    yield "test cross entropy", f"{results.loss:.4f}"
+    smoothing = options.label_smoothing
+    included = f" (label smoothing {smoothing:g} included)" if smoothing else ""
+    yield "test cross entropy", f"{results.loss:.4f}{included}"
     yield "weights", f"of epoch {trained.best_epoch + 1} of {len(trained.rows)}"
     yield "backend", options.model.backend
     yield "seed", str(options.seed)

@@ -144,6 +144,13 @@ def test_the_accuracy_is_that_of_the_model(run, model, test_images):
     assert read_page(run).rows["test accuracy"] == [expected]
 
 
+def test_the_cross_entropy_is_that_of_the_model(run, model, test_images):
+    loss = nn.functional.cross_entropy(
+        model(test_images.images), test_images.labels, label_smoothing=0.05
+    )
+    assert read_page(run).rows["test cross entropy"] == [f"{loss:.4f} (label smoothing 0.05 included)"]
+
+
 @pytest.mark.parametrize(
     ("part", "expected"),
     [
