@@ -247,12 +247,12 @@ def _evaluate(namespace: Any) -> int:
     for row in rows:
         numbers = f"{100 * row.accuracy:.2f}", f"{row.cross_entropy:.4f}", f"{row.seconds:.2f}"
         table.append((row.backend, row.noise, str(row.n_images), *numbers))
-    _print_table(("images", "accuracy (%)", "cross entropy", "time (s)"), table, ("backend", "noise"))
+    _print_table(("backend", "noise"), ("images", "accuracy (%)", "cross entropy", "time (s)"), table)
     return 0
 
 
 def _bench(namespace: Any) -> int:
-    """A table with one row for each backend, and the fastest of them."""
+    """A table of the backends that work, why the others do not, and the fastest."""
     from rich.progress import track
 
     options = _fill(BenchOptions, namespace)
@@ -266,15 +266,16 @@ def _bench(namespace: Any) -> int:
     timed = {row.backend: row.timing for row in rows if row.timing is not None}
     fastest = min(timed, key=lambda name: timed[name].seconds, default=None)
     table = []
-    for backend, timing, reason in rows:
-        cells = ["", "", "", "", reason]
-        if timing is not None and fastest is not None:
-            times = timing.seconds / timed[fastest].seconds
-            seconds = 1000 * timing.seconds, times, timing.first_seconds
-            cells = [*(f"{number:,.3g}" for number in seconds), str(timing.threads), ""]
-        table.append([backend, *cells])
-    numbers = "step (ms)", "times the fastest", "first step (s)", "threads"
-    _print_table(numbers, table, before=("backend",), after=("remark",))
+    for backend, timing in timed.items():
+        times = timing.seconds / timed[fastest or backend].seconds
+        cells = 1000 * timing.seconds, times, timing.first_seconds
+        table.append((backend, *(f"{number:,.3g}" for number in cells), str(timing.threads)))
+    if table:
+        numbers = "step (ms)", "times the fastest", "first step (s)", "threads"
+        _print_table(("backend",), numbers, table)
+    for row in rows:
+        if row.reason:
+            print(f"{row.backend}: {row.reason}")
     if fastest is None:
         print("No backend can do this here")
         return 1
@@ -282,21 +283,18 @@ def _bench(namespace: Any) -> int:
     return 0
 
 
-def _print_table(
-    numbers: Sequence[str],
-    rows: Iterable[Sequence[str]],
-    before: Sequence[str],
-    after: Sequence[str] = (),
-) -> None:
-    """Print columns of numbers between columns of words; Markdown where stdout is no terminal."""
+def _print_table(words: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
+    """Print columns of words and then of numbers; Markdown where stdout is no terminal."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
 
     on_terminal = sys.stdout.isatty()
     table = Table(box=box.SIMPLE if on_terminal else box.MARKDOWN)
-    for column in (*before, *numbers, *after):
-        table.add_column(column, justify="right" if column in numbers else "left", overflow="fold")
+    for column in words:
+        table.add_column(column, overflow="fold")
+    for column in numbers:
+        table.add_column(column, justify="right")
     for row in rows:
         table.add_row(*row)
     Console(width=None if on_terminal else 1000).print(table)

@@ -50,7 +50,7 @@ def test_the_table_has_each_backend_and_the_fastest_is_named(capfd):
     output = capfd.readouterr()
     assert output.err == ""
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in output.out.splitlines()]
-    rows = {row[0]: row[1:] for row in rows if len(row) == 6 and not row[0].startswith("-")}
+    rows = {row[0]: row[1:] for row in rows if len(row) == 5 and not row[0].startswith("-")}
     assert list(rows) == ["backend", "torchquantum", "native"]
     milliseconds, times, first, threads = (float(cell) for cell in rows["torchquantum"][:4])
     assert float(rows["native"][1]) == 1
