@@ -438,3 +438,50 @@ def test_extreme_angles_stay_in_range(scale):
     values.sum().backward()
     assert values.abs().max() <= 1 + 1e-6
     assert angles.grad.isfinite().all()
+
+
+class RoundedUp(sqdr.ReuploadCircuit):
+    """Expectation values beyond 1 by rounding, in turns at both ends."""
+
+    def expectation_values(self, angles, weights):
+        ends = 1 - 2.0 * (torch.arange(self.n_wires) % 2)
+        return (angles + weights.sum()).sum(-1) * 0 + (1 + 1e-7) * ends
+
+
+def test_shots_of_values_that_rounding_took_beyond_one():
+    circuit = RoundedUp(4, 1, shots=10)
+    assert circuit(torch.zeros(12, dtype=torch.float64)).tolist() == [1, -1, 1, -1]
+
+
+def test_a_circuit_on_another_backend_draws_its_weights_in_the_same_way():
+    circuit = circuit_of(init_mode="uniform", init_range=(1.0, 1.5)).to_backend("native")
+    circuit.reset_parameters()
+    assert circuit.weights.min() >= 1
+    assert circuit.weights.max() <= 1.5
+    assert circuit.init_mode == "uniform"
+
+
+def test_a_backend_without_float64_gets_float32_whatever_the_default():
+    circuit = circuit_of(dtype=torch.float32)
+    torch.set_default_dtype(torch.float64)
+    try:
+        assert circuit.to_backend("torchquantum").weights.dtype == torch.float32
+    finally:
+        torch.set_default_dtype(torch.float32)
+
+
+def test_circuits_on_two_backends_draw_the_same_and_do_not_disturb_each_other():
+    circuit = circuit_of(noise=sqdr.NoiseModel.preset("author-code"))
+    angles = torch.linspace(-2, 2, 9)
+    moved = circuit.to_backend("native")
+    drawn = [circuit(angles) for _ in range(3)]
+    assert torch.equal(torch.stack([moved(angles) for _ in range(3)]), torch.stack(drawn))
+
+
+def test_a_trained_strength_may_be_one():
+    strength = nn.Parameter(torch.tensor(1.0))
+    circuit = circuit_of(noise=sqdr.NoiseModel((sqdr.BitFlip(strength),)))
+    exact = circuit_of(noise=sqdr.NoiseModel((sqdr.BitFlip(1.0),)))
+    exact.load_state_dict({"weights": circuit.weights})
+    angles = torch.linspace(-2, 2, 9)
+    torch.testing.assert_close(circuit(angles), exact(angles))

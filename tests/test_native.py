@@ -291,15 +291,40 @@ def test_a_method_that_cannot_evaluate_the_circuit_is_refused(n_wires, n_blocks,
         NativeCircuit(n_wires, n_blocks, entanglement=entanglement, method=method)
 
 
-def test_a_circuit_beyond_memory_is_refused():
-    pairs = list(itertools.combinations(range(40), 2))
-    with pytest.raises(ValueError, match=r"`n_wires` must .* bytes with the dense method"):
-        NativeCircuit(40, 3, entanglement=pairs, noise=NOISE)
+@pytest.mark.parametrize(
+    ("n_wires", "n_blocks", "options", "must", "method"),
+    [
+        (
+            40,
+            3,
+            {"entanglement": list(itertools.combinations(range(40), 2))},
+            "`n_wires` must be smaller, or `n_blocks` be smaller (at most 2), or `entanglement` be "
+            '"linear" or "circular", but one sample needs ',
+            "dense",
+        ),
+        (
+            40,
+            3,
+            {"method": "dense"},
+            "`n_wires` must be smaller, or `n_blocks` be smaller, but one sample needs ",
+            "dense",
+        ),
+        (200, 20, {}, "`n_blocks` must be smaller, but one sample needs ", "causal-cone"),
+    ],
+    ids=["pairs", "dense", "causal cone"],
+)
+def test_a_circuit_beyond_memory_is_refused(n_wires, n_blocks, options, must, method):
+    with pytest.raises(ValueError, match=f"with the {method} method") as refused:
+        NativeCircuit(n_wires, n_blocks, noise=NOISE, **options)
+    assert str(refused.value).startswith(f"Argument {must}")
 
 
-def test_blocks_beyond_memory_are_refused():
-    with pytest.raises(ValueError, match=r"`n_blocks` must .* bytes with the causal-cone method"):
-        NativeCircuit(200, 20)
+@pytest.mark.parametrize("noise", [None, NOISE], ids=["noiseless", "noisy"])
+def test_an_evaluated_circuit_is_pickled_as_a_new_one(noise):
+    circuit = make_circuit(3, 2, noise=noise)
+    before = pickle.dumps(circuit)
+    circuit(draw_angles(3))
+    assert pickle.dumps(circuit) == before
 
 
 def test_a_batch_beyond_memory_is_refused():

@@ -161,14 +161,20 @@ def test_noise_models_differ_in_place_and_readout_error():
     assert [[a == b for b in models] for a in models] == np.eye(4, dtype=bool).tolist()
 
 
+def test_hashes_tell_noise_models_apart():
+    channels = sqdr.BitFlip(0.1), sqdr.BitFlip(0.2), sqdr.PhaseFlip(0.1)
+    models = [sqdr.NoiseModel((channel,)) for channel in channels]
+    assert len({hash(value) for value in (*channels, *models)}) == 6
+
+
 def test_repr_can_be_read():
     model = sqdr.NoiseModel(
-        (sqdr.BitFlip(0.02), sqdr.AmplitudeDamping(torch.tensor([0.1, 0.25]))),
+        (sqdr.BitFlip(0.02), sqdr.AmplitudeDamping(torch.tensor([0.1, 1 / 3]))),
         (sqdr.PhaseFlip(nn.Parameter(torch.tensor(0.1))), sqdr.BitFlip(OnLastWire(0.5))),
         readout_error=0.1,
     )
     assert repr(model) == (
-        "NoiseModel(after_rotation=(BitFlip(p=0.02), AmplitudeDamping(gamma=[0.1 , 0.25])), "
+        "NoiseModel(after_rotation=(BitFlip(p=0.02), AmplitudeDamping(gamma=[0.1   , 0.3333])), "
         "after_entangler=(PhaseFlip(p=Parameter(0.1)), BitFlip(p=OnLastWire(value=0.5))), "
         "readout_error=0.1)"
     )
@@ -241,8 +247,26 @@ def test_a_preset_with_its_options_from_a_mapping():
     ("plain", "message"),
     [
         ([], "`noise` must be a mapping, but is []"),
-        ({"readout": 0.1}, "or preset, but has 'readout'"),
-        ({"after_rotation": "BitFlip"}, "`after_rotation` must be a sequence of mappings"),
+        (
+            {"readout": 0.1},
+            "`noise` must have keys among after_rotation, after_entangler, readout_error or preset, "
+            "but has 'readout'",
+        ),
+        (
+            {"after_rotation": "BitFlip"},
+            "`after_rotation` must be a sequence of mappings such as {'BitFlip': 0.02}, or one such "
+            "mapping, but is 'BitFlip'",
+        ),
+        ({"after_entangler": 3}, "`after_entangler` must be a sequence of mappings"),
+        (
+            {"after_entangler": [3]},
+            "`after_entangler` must be a sequence of mappings such as {'BitFlip': 0.02}, or one such "
+            "mapping, but holds 3",
+        ),
+        (
+            {"readout_error": "Parameter"},
+            "`readout_error` must be a finite number in [0, 1], a sequence of such, or of ",
+        ),
         ({"after_rotation": [{"BitFlip": 0.1, "PhaseFlip": 0.1}]}, "but holds {'BitFlip': 0.1, 'Phase"),
         ({"after_rotation": ["BitFlip"]}, "but holds 'BitFlip'"),
         ({"after_rotation": {"Bitflip": 0.1}}, "`channel` must be one of BitFlip, "),
@@ -259,7 +283,11 @@ def test_a_preset_with_its_options_from_a_mapping():
         ({"after_rotation": {"BitFlip": {"Other": 2}}}, "but is {'Other': 2}"),
         ({"preset": ["device"]}, "`preset` must be one of author-code, device, but is ['device']"),
         ({"preset": "devise"}, "`preset` must be one of author-code, device, but is 'devise'"),
-        ({"preset": "device", "T1": 1}, "must have options among t1, t2, "),
+        (
+            {"preset": "device", "T1": 1},
+            "`preset` must have options among t1, t2, rotation_time, cz_time, readout_error for "
+            "'device', but has 'T1'",
+        ),
         (
             {"preset": "author-code", "p": 1},
             "must have options among none for 'author-code', but has 'p'",
@@ -278,6 +306,18 @@ def test_author_code_is_what_the_published_code_does():
         (sqdr.BitFlip(0.02), sqdr.Depolarizing(0.03), sqdr.AmplitudeDamping(SigmoidOfDrawnAngle())),
         (sqdr.BitFlip(OnLastWire(0.02)), sqdr.Depolarizing(OnLastWire(0.03))),
     )
+
+
+@pytest.mark.parametrize("value", [-0.1, 1.1, None], ids=str)
+def test_the_last_wire_has_a_probability(value):
+    with pytest.raises(
+        ValueError, match=r"^Argument `OnLastWire.value` must be a finite number in \[0, 1\]"
+    ):
+        OnLastWire(value)
+
+
+def test_the_strength_of_the_last_wire_is_a_float():
+    assert type(OnLastWire(np.float32(0.5)).value) is float
 
 
 def test_the_last_wire_alone():
@@ -313,6 +353,17 @@ def test_device_relaxes_at_the_rates_of_its_times(place, time):
     assert compose((damping, dephasing)) == pytest.approx(expected, abs=1e-15)
 
 
+def test_device_has_the_times_of_its_documentation():
+    documented = {"t1": 100, "t2": 80, "rotation_time": 0.05, "cz_time": 0.08, "readout_error": 0.01}
+    assert sqdr.NoiseModel.preset("device") == sqdr.NoiseModel.preset("device", **documented)
+
+
+def test_device_takes_tensors():
+    times = torch.tensor([50.0, 100.0], dtype=torch.float64)
+    of_tensor = sqdr.NoiseModel.preset("device", t1=times, t2=60)
+    assert of_tensor == sqdr.NoiseModel.preset("device", t1=[50, 100], t2=60)
+
+
 def test_device_reads_out_with_errors():
     assert sqdr.NoiseModel.preset("device", readout_error=0.2).readout_error == 0.2
 
@@ -340,6 +391,10 @@ def test_device_with_times_for_each_wire():
         ({"t1": [50, 60], "t2": [1, 2, 3]}, "Argument `t2` must have 2 values like `t1`, but has 3."),
         ({"t1": 0}, "Argument `t1` must be positive, but is 0."),
         ({"t2": math.nan}, "Argument `t2` must be a finite number in [0, inf], but is nan."),
+        (
+            {"rotation_time": -1},
+            "Argument `rotation_time` must be a finite number in [0, inf], but is -1.0.",
+        ),
         ({"cz_time": -1}, "Argument `cz_time` must be a finite number in [0, inf], but is -1.0."),
         (
             {"readout_error": 2},
