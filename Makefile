@@ -2,8 +2,9 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+PEERS := $(basename $(notdir $(wildcard benchmarks/requirements/*.txt)))
 
-.PHONY: train test lint types check accuracy sweep compare bench
+.PHONY: train test lint types check accuracy sweep compare bench bench-full
 
 train: $(VENV)/installed
 	$(BIN)/sqdr train $(OPTIONS)
@@ -32,18 +33,37 @@ sweep: $(VENV)/installed
 compare: $(VENV)/installed
 	$(BIN)/sqdr compare --folder runs/comparison
 
-# The peers go into an environment of their own, which nothing else needs.
 # PyTorch's cache of compiled code is not used, so that the first call is timed with its compilation.
-bench: $(VENV)-bench/installed
-	TORCHINDUCTOR_FORCE_DISABLE_CACHES=1 $(VENV)-bench/bin/pytest benchmarks --benchmark-json benchmarks/results.json
-	$(VENV)-bench/bin/python benchmarks/tables.py benchmarks/results.json > benchmarks/RESULTS.md
-	$(VENV)-bench/bin/python benchmarks/profile_training_step.py >> benchmarks/RESULTS.md
-	cat benchmarks/RESULTS.md
+TIMED := TORCHINDUCTOR_FORCE_DISABLE_CACHES=1
+TIMINGS := -m pytest --quiet --benchmark-columns=median,rounds --benchmark-sort=name
+RESULTS := benchmarks/results
 
-$(VENV)/installed: EXTRA := dev
-$(VENV)-bench/installed: EXTRA := bench
+# The short set; prints its tables.
+bench: $(VENV)/installed
+	mkdir -p $(RESULTS)
+	$(TIMED) $(BIN)/python $(TIMINGS) benchmarks --benchmark-json $(RESULTS)/short.json
+	$(BIN)/python benchmarks/report.py $(RESULTS)/short.json
 
-$(VENV)/installed $(VENV)-bench/installed: pyproject.toml
+# Everything, beside every peer; writes benchmarks/RESULTS.md and its picture.
+bench-full: $(VENV)/installed $(PEERS:%=$(VENV)-bench-%/installed)
+	mkdir -p $(RESULTS)/full
+	$(TIMED) $(BIN)/python $(TIMINGS) benchmarks --full --benchmark-json $(RESULTS)/full/sqdr.json
+	for peer in $(PEERS); do \
+	  $(TIMED) $(VENV)-bench-$$peer/bin/python $(TIMINGS) benchmarks/test_circuits.py --peer $$peer \
+	    --benchmark-json $(RESULTS)/full/$$peer.json || exit; \
+	done
+	$(BIN)/python benchmarks/report.py $(RESULTS)/full/*.json --into benchmarks
+
+$(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet --editable ".[$(EXTRA)]"
+	$(@D)/bin/pip install --quiet --editable ".[dev]"
+	touch $@
+
+# A peer's environment sees what $(VENV) holds and adds the peer, so that no two peers meet. Where one does
+# not install, its benchmarks run all the same and say so.
+PURELIB := -c "import sysconfig; print(sysconfig.get_path('purelib'))"
+$(VENV)-bench-%/installed: benchmarks/requirements/%.txt $(VENV)/installed
+	$(PYTHON) -m venv --clear $(@D)
+	echo "import site; site.addsitedir('$$($(BIN)/python $(PURELIB))')" > $$($(@D)/bin/python $(PURELIB))/sqdr.pth
+	-$(@D)/bin/pip install --quiet --requirement $<
 	touch $@

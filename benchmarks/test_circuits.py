@@ -1,96 +1,117 @@
-"""Forward and backward pass of a circuit by one engine, beside another engine: one test a comparison.
+"""Forward and backward pass of a circuit by one engine, beside another: one test a comparison.
 
-The two take turns, so that whatever else the machine does slows both. Values and gradients are compared
-with the native engine's before anything is timed. torch engines run on one thread or on all, whichever
-is faster; XLA chooses its threads itself, and compiled code runs on one.
+Values and gradients are compared with the native engine's in double precision before anything is timed.
 """
 
-import time
-from functools import cache
+from dataclasses import replace
+from itertools import product
 
-import numpy as np
 import pytest
-import torch
-from comparison import Engine, best_threads, compare
-from peers import Case, linear_step, published_step, sqdr_step, tensorcircuit_step
+from case import Case
+from comparison import compare
+from engines import COMPILED, LINEAR, NATIVE, engine
 
-ENGINES = {
-    "native": sqdr_step,
-    "native, compiled": lambda case: sqdr_step(case, compile=True),
-    "torchquantum": lambda case: sqdr_step(case, "torchquantum"),
-    "pennylane": lambda case: sqdr_step(case, "pennylane", chunk_size=case.batch),
-    "pennylane lightning.qubit": lambda case: sqdr_step(case, "pennylane", device="lightning.qubit"),
-    "published method": published_step,
-    "tensorcircuit-ng, jitted": tensorcircuit_step,
-    "nn.Linear": linear_step,
-}
-ONE_SETTING = ("native, compiled", "tensorcircuit-ng, jitted")
-
-NATIVE, COMPILED, JAX = "native", "native, compiled", "tensorcircuit-ng, jitted"
-TWO, NOISY_TWO = Case(9, 2, 16, noisy=False), Case(9, 2, 16, noisy=True)
-NOISY_THREE = Case(9, 3, 16, noisy=True)
-FOUR, NOISY_FOUR = Case(9, 4, 16, noisy=False), Case(9, 4, 16, noisy=True)
+NOISES = (False, True)
+TWO, NOISY_TWO = (Case(9, 2, 16, noisy) for noisy in NOISES)
+RING_TWO = replace(TWO, entanglement="circular")
+FOUR, NOISY_FOUR = (Case(9, 4, 16, noisy) for noisy in NOISES)
+HUNDRED, THOUSAND = (Case(n_wires, 2, 64, noisy=True) for n_wires in (100, 1000))
+SQDR = ("torchquantum", "pennylane")
+#: In environments of their own.
+PEERS = ("tensorcircuit-ng", "deepquantum", "pyqtorch", "torq-quantum", "pennylane-jax")
+JITTED = ("tensorcircuit-ng", "pennylane-jax")
 
 #: (what is timed, what it is compared with): each an engine and a case.
-COMPARISONS = [
-    ((NATIVE, NOISY_TWO), ("pennylane", NOISY_TWO)),
-    ((NATIVE, NOISY_TWO), ("published method", NOISY_TWO)),
-    ((NATIVE, NOISY_TWO), ("torchquantum", NOISY_TWO)),
-    ((NATIVE, NOISY_TWO), (JAX, NOISY_TWO)),
-    ((COMPILED, NOISY_TWO), (JAX, NOISY_TWO)),
-    ((COMPILED, NOISY_THREE), (JAX, NOISY_THREE)),
+SHORT = [
     ((NATIVE, TWO), ("torchquantum", TWO)),
     ((COMPILED, TWO), ("torchquantum", TWO)),
+    ((NATIVE, NOISY_TWO), ("torchquantum", NOISY_TWO)),
     ((NATIVE, TWO), ("pennylane", TWO)),
     ((COMPILED, TWO), ("pennylane", TWO)),
-    ((NATIVE, TWO), ("pennylane lightning.qubit", TWO)),
-    ((NATIVE, TWO), (JAX, TWO)),
-    ((NATIVE, NOISY_TWO), (JAX, TWO)),
-    ((COMPILED, NOISY_TWO), (JAX, TWO)),
-    ((COMPILED, NOISY_FOUR), (JAX, FOUR)),
-    ((NATIVE, NOISY_FOUR), ("torchquantum", FOUR)),
     ((NATIVE, NOISY_TWO), (NATIVE, TWO)),
-    ((NATIVE, Case(100, 2, 16, noisy=True)), (JAX, NOISY_TWO)),  # to the first gradient
-    ((NATIVE, NOISY_TWO), ("nn.Linear", TWO)),
-    ((COMPILED, NOISY_TWO), ("nn.Linear", TWO)),
-    ((NATIVE, Case(100, 2, 64, noisy=True)), (NATIVE, Case(1000, 2, 64, noisy=True))),
-    ((NATIVE, Case(1000, 4, 16, noisy=True)), ("nn.Linear", TWO)),
+    ((COMPILED, NOISY_TWO), (NATIVE, NOISY_TWO)),
+    ((NATIVE, NOISY_FOUR), ("torchquantum", FOUR)),
+    ((NATIVE, HUNDRED), (NATIVE, THOUSAND)),
+    *(((name, case), (LINEAR, case)) for name in (NATIVE, COMPILED) for case in (TWO, NOISY_TWO)),
+    *(((name, TWO), (LINEAR, TWO)) for name in SQDR),
+    ((NATIVE, Case(1000, 4, 16, noisy=True)), (LINEAR, TWO)),
+]
+FULL = [
+    ((NATIVE, NOISY_TWO), ("pennylane", NOISY_TWO)),
+    ((NATIVE, TWO), ("pennylane-lightning", TWO)),
+    ((NATIVE, TWO), ("published-pennylane", TWO)),
+    ((NATIVE, NOISY_TWO), ("published-pennylane", NOISY_TWO)),
+    ((NATIVE, RING_TWO), ("published-torchquantum", RING_TWO)),
+    ((COMPILED, NOISY_FOUR), (NATIVE, NOISY_FOUR)),
+]
+#: Growth of the native engine, against a yardstick that stays the same.
+SHORT_GROWTH = [
+    *(Case(n, 2, 16, noisy) for noisy in NOISES for n in (2, 4, 9, 30, 100, 300, 1000)),
+    *(Case(32, blocks, 16, noisy=True) for blocks in (2, 3, 4, 5, 6)),
+    *(Case(100, 2, batch, noisy=True) for batch in (16, 64, 256, 1024, 4096)),
+]
+COMPILED_GROWTH = [Case(n, 2, 16, noisy=True) for n in (9, 30, 100, 300, 1000)]
+#: Growth of the others with the wires; density matrices are the square of a statevector.
+WIRES = {False: (3, 6, 9, 12, 14), True: (2, 4, 6)}
+SHORT_WIRES = {False: (3, 6, 9, 12), True: (2, 4)}
+PUBLISHED_GROWTH = [*(Case(n, 2, 16, False) for n in (3, 6)), *(Case(n, 2, 16, True) for n in (2, 4, 6))]
+BLOCKS = [Case(9, blocks, 16, noisy=False) for blocks in (2, 4, 8)]
+BATCHES = [Case(9, 2, batch, noisy=False) for batch in (16, 64, 256, 1024)]
+GRID = [
+    Case(n_wires, n_blocks, batch, noisy, dtype)
+    for n_wires, n_blocks, batch, noisy, dtype in product(
+        (3, 6), (2, 4), (16, 256), NOISES, ("float32", "float64")
+    )
 ]
 
 
-@pytest.mark.parametrize(("subject", "peer"), COMPARISONS, ids=lambda pair: ", ".join(map(str, pair)))
-def test_forward_and_backward(subject, peer, benchmark):
-    compare(benchmark, _engine(*subject), _engine(*peer))
+def comparisons(peer, full):
+    """Those of one peer; or without one those of sqdr's own engines, all or the short set.
+
+    Returns:
+        dict: from a pair, as above, to the group of tables that it belongs to.
+    """
+    circuits, grid = [], []
+    if peer:
+        circuits += [((NATIVE, case), (peer, case)) for case in (TWO, NOISY_TWO, FOUR)]
+        if peer in JITTED:
+            circuits += [((COMPILED, case), (peer, case)) for case in (TWO, NOISY_TWO)]
+        growth = [((NATIVE, case), (peer, case)) for case in wires_of(WIRES)]
+    else:
+        circuits += SHORT + FULL * full
+        growth = [((NATIVE, case), (LINEAR, TWO)) for case in SHORT_GROWTH]
+        cases = wires_of(WIRES) + BLOCKS + BATCHES if full else wires_of(SHORT_WIRES)
+        growth += [((NATIVE, case), (name, case)) for name in SQDR for case in cases]
+        if full:
+            growth += [((COMPILED, case), (LINEAR, TWO)) for case in COMPILED_GROWTH]
+            growth += [((NATIVE, case), ("published-pennylane", case)) for case in PUBLISHED_GROWTH]
+            grid += [((NATIVE, case), (name, case)) for name in SQDR for case in GRID]
+    groups = {"growth": growth, "grid": grid, "circuit": circuits}
+    return {pair: group for group, pairs in groups.items() for pair in pairs}
 
 
-@cache
-def _engine(name, case):
-    """An engine on a case, checked against the native one."""
-    start = time.perf_counter()
-    step = ENGINES[name](case)
-    first = step()
-    first_seconds = time.perf_counter() - start
-    if name != "nn.Linear":
-        for computed, expected in zip(first, sqdr_step(case)(), strict=True):
-            np.testing.assert_allclose(_array(computed), _array(expected), atol=1e-3)
-    threads = 1 if name in ONE_SETTING else best_threads(step)
-    kept_bytes = kept_for_backward(step) if name == "native" else None
-    return Engine(name, str(case), step, threads, first_seconds, kept_bytes)
+def wires_of(sizes):
+    return [Case(n_wires, 2, 16, noisy) for noisy in NOISES for n_wires in sizes[noisy]]
 
 
-def kept_for_backward(step):
-    """Bytes of the distinct storages that torch keeps for the backward pass."""
-    storages = {}
-
-    def keep(tensor):
-        storage = tensor.untyped_storage()
-        storages[storage.data_ptr()] = storage.nbytes()
-        return tensor
-
-    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
-        step()
-    return sum(storages.values())
+def pytest_generate_tests(metafunc):
+    options = metafunc.config.option
+    if options.peer and options.peer not in PEERS:
+        raise pytest.UsageError(f"--peer must be one of {', '.join(PEERS)}, but is {options.peer}")
+    chosen = comparisons(options.peer, options.full)
+    parameters = [
+        (group, *((name, replace(case, device=options.device)) for name, case in pair))
+        for pair, group in chosen.items()
+    ]
+    metafunc.parametrize(("group", "subject", "peer"), parameters, ids=map(readable, chosen))
 
 
-def _array(tensor):
-    return tensor.detach().numpy() if isinstance(tensor, torch.Tensor) else np.asarray(tensor)
+def readable(pair):
+    (subject, case), (peer, peers_case) = pair
+    with_case = "" if peers_case == case else f"-{peers_case.id}"
+    return f"{subject}-{case.id}-against-{peer}{with_case}"
+
+
+def test_forward_and_backward(group, subject, peer, benchmark, seconds):
+    benchmark.group = group
+    compare(benchmark, engine(*subject), engine(*peer), seconds)

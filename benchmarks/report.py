@@ -1,0 +1,262 @@
+"""Markdown tables and a picture from the JSON of the benchmarks: python report.py FILE... [--into FOLDER].
+
+Prints the tables, or writes them as RESULTS.md and the picture as time-against-wires.png into a folder.
+"""
+
+import argparse
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+import growth
+from matplotlib.figure import Figure
+from matplotlib.ticker import NullLocator
+
+PICTURE = "time-against-wires.png"
+NATIVE, LINEAR = "native", "nn.Linear"
+#: Engine -> colour and marker: the eight colours of Okabe and Ito, and two greys.
+LOOKS = {
+    "native": ("#000000", "o"),
+    "native-compiled": ("#777777", "s"),
+    "torchquantum": ("#0072B2", "^"),
+    "pennylane": ("#D55E00", "v"),
+    "published-pennylane": ("#CC79A7", "X"),
+    "tensorcircuit-ng": ("#009E73", "D"),
+    "pennylane-jax": ("#E69F00", "P"),
+    "torq-quantum": ("#56B4E9", "*"),
+    "deepquantum": ("#F0E442", "p"),
+    "pyqtorch": ("#AAAAAA", "h"),
+}
+TICKS = (2, 4, 9, 14, 30, 100, 300, 1000)
+Row = dict[str, Any]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="Tables and a picture of the benchmarks.")
+    parser.add_argument("files", type=Path, nargs="+", help="JSON that pytest-benchmark wrote")
+    parser.add_argument("--into", type=Path, help="folder to write into, instead of printing")
+    arguments = parser.parse_args()
+    reports = [json.loads(path.read_text()) for path in arguments.files]
+    if arguments.into is None:
+        print(tables(reports))
+        return
+    (arguments.into / "RESULTS.md").write_text(tables(reports, picture=PICTURE))
+    time_against_wires(times_of(rows_of(reports))).savefig(arguments.into / PICTURE)
+
+
+def tables(reports: Sequence[dict[str, Any]], picture: str | None = None) -> str:
+    """The whole of RESULTS.md; sections without a measurement are left out."""
+    rows = rows_of(reports)
+    times = times_of(rows)
+    of_sqdr, of_peers = [], []
+    for row in rows:
+        if row["group"] == "circuit":
+            is_own = row["peer"]["name"] in (*_own(), LINEAR)
+            (of_sqdr if is_own else of_peers).append(row)
+    sections = {
+        "Time against wires": f"![time of a step against the number of wires]({picture})"
+        if picture
+        else "",
+        "sqdr's backends": comparisons(of_sqdr),
+        "The published implementation and other simulators": comparisons(of_peers),
+        "Seconds from construction to the first gradient": first_gradients(rows),
+        "Growth": growths(times),
+        "All combinations": grid([row for row in rows if row["group"] == "grid"]),
+        "Front end and training step": comparisons(
+            [row for row in rows if row["group"] in ("front end", "training step")]
+        ),
+        "Milliseconds of a training step by kernel, on one thread": kernels(rows),
+        "Import": comparisons([row for row in rows if row["group"] == "import"]),
+        "Memory": memory([row for row in rows if row["group"] == "memory"]),
+    }
+    parts = ["# Results of the benchmarks", INTRODUCTION, machine(reports)]
+    parts += [f"## {title}\n\n{body}" for title, body in sections.items() if body]
+    return "\n\n".join(parts) + "\n"
+
+
+INTRODUCTION = """\
+Written by `make bench-full`. A step is a forward and a backward pass, in single precision where nothing else is said,
+by gradients of the same sum for the same angles and weights. Values and gradients are compared with the native engine's
+in double precision before anything is timed. Two engines take turns, each at its better number of threads, and ratios
+are those of medians within such a pair. Noisy: bit flip 0.02, depolarizing 0.03 and amplitude damping 0.1 after the
+rotations of every wire. n: wires, L: blocks."""
+
+
+def rows_of(reports: Iterable[dict[str, Any]]) -> list[Row]:
+    """What was timed: group, median and what was kept beside it."""
+    return [
+        {"group": benchmark["group"], "median": benchmark["stats"]["median"], **benchmark["extra_info"]}
+        for report in reports
+        for benchmark in report["benchmarks"]
+    ]
+
+
+def times_of(rows: Iterable[Row]) -> list[tuple[str, dict[str, Any], float]]:
+    """Engine, sizes and seconds of every circuit that was timed, as subject or as peer."""
+    times = []
+    for row in rows:
+        if "subject" in row:
+            pair = row["subject"] | {"median": row["median"]}, row["peer"]
+            times += [
+                (engine["name"], engine["sizes"], engine["median"])
+                for engine in pair
+                if engine["sizes"] and engine["median"] and engine["name"] != LINEAR
+            ]
+    return times
+
+
+def machine(reports: Sequence[dict[str, Any]]) -> str:
+    """Processor, day and versions."""
+    infos = [report["machine_info"] for report in reports]
+    machines = {
+        f"{info['cpu'].get('brand_raw', info['machine'])}, {info['cpu']['count']} cores" for info in infos
+    }
+    extras = [b["extra_info"] for report in reports for b in report["benchmarks"]]
+    devices = {extra["device"] for extra in extras} - {"cpu"}
+    versions: dict[str, set[str]] = {}
+    for extra in extras:
+        for name, version in extra["versions"].items():
+            versions.setdefault(name, set()).add(version)
+    listed = ", ".join(f"{name} {' and '.join(sorted(of))}" for name, of in versions.items())
+    day = max(report["datetime"] for report in reports)[:10]
+    return f"{'; '.join(sorted(machines | devices))}; {day}; {listed}."
+
+
+def comparisons(rows: Iterable[Row]) -> str:
+    """A table of ratios; what a peer cannot do stands where its time would."""
+    body = []
+    for row in rows:
+        subject, peer = row["subject"], row["peer"]
+        against = peer["name"] if peer["case"] == subject["case"] else f"{peer['name']}, {peer['case']}"
+        its_time, times = f"cannot: {peer['cannot']}", ""
+        if peer["median"]:
+            its_time, times = duration(peer["median"]), ratio(peer["median"] / row["median"])
+        body.append([subject["name"], subject["case"], duration(row["median"]), against, its_time, times])
+    return table(["engine", "case", "median", "against", "its median", "times as fast"], body)
+
+
+def first_gradients(rows: Iterable[Row]) -> str:
+    """Engines against the cases of nine wires, compilation included."""
+    cases = ["n=9 L=2 batch=16 noiseless", "n=9 L=2 batch=16 noisy", "n=9 L=4 batch=16 noiseless"]
+    seconds: dict[str, dict[str, float]] = {}
+    for row in rows:
+        for engine in (row.get("subject", {}), row.get("peer", {})):
+            if engine.get("first_seconds") and engine["case"] in cases and engine["name"] != LINEAR:
+                seconds.setdefault(engine["name"], {}).setdefault(engine["case"], engine["first_seconds"])
+    body = [
+        [name, *(f"{of[case]:.3g}" if case in of else "" for case in cases)]
+        for name, of in seconds.items()
+    ]
+    return table(["engine", *cases], body)
+
+
+def growths(times: list[tuple[str, dict[str, Any], float]]) -> str:
+    """Fits beside predictions."""
+    body = []
+    for one in growth.series(times):
+        fit, fixed = growth.fit(one), one["fixed"]
+        letters = {"n_wires": "n", "n_blocks": "L", "batch": "batch"}
+        words = [f"{letters[name]}={fixed[name]}" for name in letters if name in fixed]
+        words.append("noisy" if fixed["noisy"] else "noiseless")
+        words += [fixed["dtype"]] * (fixed["dtype"] != "float32")
+        grows = growth.SIZES[one["grows"]]
+        unit = f"times for each of the {grows}" if fit["kind"] == "factor" else f"{grows} to the power of"
+        sizes = ", ".join(map(str, fit["sizes"]))
+        predicted = "" if fit["predicted"] is None else f"{fit['predicted']:.2f}"
+        body.append([one["engine"], " ".join(words), unit, sizes, f"{fit['fitted']:.2f}", predicted])
+    note = (
+        "Least squares on the logarithms of the three largest sizes, of the times and of the multiply-adds that\n"
+        "the method predicts. Below the prediction, fixed costs of a call still matter.\n\n"
+    )
+    header = ["engine", "case", "growth", "over", "fitted", "predicted"]
+    return note + table(header, body) if body else ""
+
+
+def grid(rows: Iterable[Row]) -> str:
+    """Cases against backends: the native median, and how many times as fast it is."""
+    cells: dict[str, dict[str, str]] = {}
+    for row in rows:
+        peer = row["peer"]
+        cell = cells.setdefault(peer["case"], {NATIVE: duration(row["median"])})
+        cell[peer["name"]] = ratio(peer["median"] / row["median"]) if peer["median"] else "cannot"
+    names = list(dict.fromkeys(name for cell in cells.values() for name in cell if name != NATIVE))
+    body = [[case, cell[NATIVE], *(cell.get(name, "") for name in names)] for case, cell in cells.items()]
+    return table(["case", "native", *(f"times as fast as {name}" for name in names)], body)
+
+
+def kernels(rows: Iterable[Row]) -> str:
+    """A row for each kernel, a column for each network and size."""
+    columns = {f"{row['network']}, {row['size']}": row["kernels"] for row in rows if "kernels" in row}
+    names = dict.fromkeys(name for column in columns.values() for name in column)
+    body = [[name, *(f"{1e3 * of[name]:.1f}" for of in columns.values())] for name in names]
+    return table(["kernel", *columns], body)
+
+
+def memory(rows: Iterable[Row]) -> str:
+    """What a step takes beyond a step of two wires, and what is kept of it for the backward pass."""
+    body = [
+        [
+            row["engine"],
+            row["case"],
+            mebibytes(row["peak"]["after"] - row["peak"]["before"]),
+            mebibytes(row["kept_bytes"]) if "kept_bytes" in row else "",
+        ]
+        for row in rows
+    ]
+    header = ["engine", "case", "peak of a fresh process, beyond n=2 batch=2 (MiB)"]
+    return table([*header, "kept for the backward pass (MiB)"], body)
+
+
+def time_against_wires(times: list[tuple[str, dict[str, Any], float]]) -> Figure:
+    """Milliseconds of a step of two blocks at batch 16, a panel without noise and one with it."""
+    figure = Figure(figsize=(10, 4.8), dpi=150, layout="constrained")
+    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+    drawn = {}
+    for one in growth.series(times):
+        fixed = one["fixed"]
+        usual = (fixed.get("n_blocks"), fixed.get("batch"), fixed["dtype"], fixed["entanglement"])
+        if one["grows"] != "n_wires" or usual != (2, 16, "float32", "linear"):
+            continue
+        colour, marker = LOOKS[one["engine"]]
+        milliseconds = [1e3 * seconds for seconds in one["points"].values()]
+        (drawn[one["engine"]],) = panels[int(fixed["noisy"])].plot(
+            list(one["points"]), milliseconds, color=colour, marker=marker, markersize=5, linewidth=1.4
+        )
+    for axes, title in zip(panels, ("without noise", "with noise"), strict=True):
+        axes.set(xscale="log", yscale="log", title=title, xlabel="wires")
+        axes.set_xticks(TICKS, map(str, TICKS))
+        axes.xaxis.set_minor_locator(NullLocator())
+        axes.grid(alpha=0.3)
+    panels[0].set_ylabel("forward and backward (ms)")
+    names = [name for name in LOOKS if name in drawn]
+    figure.legend([drawn[name] for name in names], names, loc="outside right center", frameon=False)
+    return figure
+
+
+def table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """A Markdown table, or nothing if it has no rows."""
+    if not body:
+        return ""
+    lines = [header, ["---"] * len(header), *body]
+    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+
+
+def duration(seconds: float) -> str:
+    return f"{1e3 * seconds:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"
+
+
+def ratio(value: float) -> str:
+    return f"{value:,.0f}" if value >= 10 else f"{value:.2g}"
+
+
+def mebibytes(number: float) -> str:
+    return f"{number / 2**20:,.1f}"
+
+
+def _own() -> tuple[str, ...]:
+    return (NATIVE, "native-compiled", "torchquantum", "pennylane", "pennylane-lightning")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,181 @@
+"""The parts of the benchmarks that only compute: fits, tables, and the check for what became slower."""
+
+import json
+import sys
+
+import growth
+import pytest
+import report
+import slower
+
+SIZES = {
+    "n_wires": 9,
+    "n_blocks": 2,
+    "batch": 16,
+    "noisy": False,
+    "dtype": "float32",
+    "entanglement": "linear",
+    "device": "cpu",
+}
+
+
+def engine(name, median=None, cannot=None, **sizes):
+    """What the JSON keeps of an engine."""
+    sizes = SIZES | sizes
+    case = f"n={sizes['n_wires']} L={sizes['n_blocks']}"
+    return {
+        "name": name,
+        "case": case,
+        "median": median,
+        "cannot": cannot,
+        "sizes": sizes,
+        "first_seconds": 1.5,
+    }
+
+
+def report_of(*comparisons, group="circuit"):
+    """JSON as pytest-benchmark writes it, of pairs of engines."""
+    return {
+        "datetime": "2026-01-02T03:04:05",
+        "machine_info": {"machine": "x86_64", "cpu": {"brand_raw": "Some CPU", "count": 4}},
+        "benchmarks": [
+            {
+                "name": f"{subject['name']} against {peer['name']}",
+                "group": group,
+                "stats": {"median": subject["median"]},
+                "extra_info": {
+                    "subject": subject,
+                    "peer": peer,
+                    "device": "cpu",
+                    "versions": {"sqdr": "1.2.3"},
+                },
+            }
+            for subject, peer in comparisons
+        ],
+    }
+
+
+def test_exponent():
+    assert growth.exponent([10, 20, 80], [3.0, 12.0, 192.0]) == pytest.approx(2)
+
+
+def test_factor():
+    assert growth.factor([3, 4, 6], [1.0, 2.0, 8.0]) == pytest.approx(2)
+
+
+@pytest.mark.parametrize(
+    ("name", "sizes", "expected"),
+    [
+        ("native", {"n_wires": 100}, 16 * 100 * 32),
+        ("native-compiled", {"n_wires": 100, "n_blocks": 4}, 16 * 100 * (256 + 512)),
+        ("native", {"n_wires": 2, "n_blocks": 4}, 16 * 2 * 4 * 8 * 4),  # dense is cheaper
+        ("torchquantum", {}, 16 * 9 * 2 * 2**9),
+        ("torchquantum", {"noisy": True}, 16 * 9 * 2 * 4**9),
+        ("tensorcircuit-ng", {"noisy": True}, None),
+    ],
+)
+def test_multiply_adds(name, sizes, expected):
+    assert growth.multiply_adds(name, SIZES | sizes) == expected
+
+
+def test_series_are_what_differs_in_one_size():
+    times = [("native", SIZES | {"n_wires": n}, float(n)) for n in (30, 3, 10)]
+    times += [("native", SIZES | {"n_wires": 3}, 5.0), ("native", SIZES | {"batch": 2}, 1.0)]
+    (one,) = growth.series(times)
+    assert (one["engine"], one["grows"]) == ("native", "n_wires")
+    assert list(one["points"].items()) == [(3, 4.0), (10, 10.0), (30, 30.0)]
+    assert one["fixed"] == {name: value for name, value in SIZES.items() if name != "n_wires"}
+
+
+def test_fit_takes_the_largest_sizes():
+    times = [("native", SIZES | {"n_wires": n}, max(n, 20) / 7) for n in (2, 20, 200, 2000)]
+    (one,) = growth.series(times)
+    fit = growth.fit(one)
+    assert (fit["kind"], fit["sizes"]) == ("exponent", [20, 200, 2000])
+    assert [fit["fitted"], fit["predicted"]] == pytest.approx([1, 1])
+
+
+def test_statevectors_grow_by_a_factor():
+    times = [("torchquantum", SIZES | {"n_wires": n}, n * 2.0**n) for n in (9, 12, 14)]
+    (one,) = growth.series(times)
+    fit = growth.fit(one)
+    assert fit["kind"] == "factor"
+    assert fit["fitted"] == pytest.approx(fit["predicted"])
+    assert 2 < fit["fitted"] < 2.3
+
+
+def test_table_has_the_ratio_and_what_a_peer_cannot_do():
+    text = report.tables(
+        [
+            report_of(
+                (engine("native", 0.002), engine("deepquantum", 3.0)),
+                (engine("native", 0.002), engine("torq-quantum", cannot="has no a|b")),
+            )
+        ]
+    )
+    assert "| native | n=9 L=2 | 2 ms | deepquantum | 3 s | 1,500 |" in text
+    assert "| native | n=9 L=2 | 2 ms | torq-quantum | cannot: has no a\\|b |  |" in text
+    assert "Some CPU, 4 cores; 2026-01-02; sqdr 1.2.3." in text
+    assert "## Memory" not in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(0.24, "0.24"), (4.25, "4.2"), (59.4, "59"), (35441.2, "35,441")]
+)
+def test_ratio(value, text):
+    assert report.ratio(value) == text
+
+
+def test_picture_has_a_line_for_each_engine_and_noise():
+    times = [
+        (name, SIZES | {"n_wires": n, "noisy": noisy}, 0.001 * n)
+        for name, noisy in (("native", False), ("native", True), ("torchquantum", True))
+        for n in (2, 4, 8)
+    ]
+    figure = report.time_against_wires(times)
+    without, with_noise = figure.axes
+    assert (len(without.lines), len(with_noise.lines)) == (1, 2)
+    assert list(without.lines[0].get_ydata()) == pytest.approx([2, 4, 8])
+    assert (without.get_xscale(), without.get_yscale()) == ("log", "log")
+
+
+@pytest.mark.parametrize(
+    ("own", "peers", "is_slower"),
+    [
+        (2.0, 1.0, True),
+        (2.0, 2.0, False),  # the whole machine is slower
+        (1.0, 0.5, False),  # the peer became faster
+        (1.2, 1.0, False),
+    ],
+)
+def test_slower_is_by_the_clock_and_against_the_peer(own, peers, is_slower):
+    old = report_of((engine("native", 0.001), engine("torchquantum", 0.05)))
+    new = report_of((engine("native", 0.001 * own), engine("torchquantum", 0.05 * peers)))
+    lines = slower.slowdowns(old, new, 1.3)
+    assert [line.startswith("native against torchquantum: 1 ms -> 2 ms") for line in lines] == (
+        [True] if is_slower else []
+    )
+
+
+def run_slower(monkeypatch, tmp_path, new, *options):
+    old = report_of((engine("native", 0.001), engine("torchquantum", 0.05)))
+    for name, content in (("old.json", old), ("new.json", new)):
+        (tmp_path / name).write_text(json.dumps(content))
+    files = [str(tmp_path / "old.json"), str(tmp_path / "new.json")]
+    monkeypatch.setattr(sys, "argv", ["slower.py", *files, *options])
+    with pytest.raises(SystemExit) as raised:
+        slower.main()
+    return raised.value.code
+
+
+@pytest.mark.parametrize(("ratio", "code"), [("1.3", 1), ("2.5", 0)])
+def test_slower_exits_with_1_if_anything_is(ratio, code, monkeypatch, tmp_path, capsys):
+    new = report_of((engine("native", 0.002), engine("torchquantum", 0.05)))
+    assert run_slower(monkeypatch, tmp_path, new, "--ratio", ratio) == code
+    assert f"{code} of 1 became slower." in capsys.readouterr().out
+
+
+def test_slower_refuses_files_without_a_common_comparison(monkeypatch, tmp_path, capsys):
+    new = report_of((engine("native", 0.002), engine("torq-quantum", cannot="has no noise")))
+    assert run_slower(monkeypatch, tmp_path, new) == 2
+    assert "no comparison in common" in capsys.readouterr().err
