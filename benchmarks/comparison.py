@@ -1,6 +1,5 @@
 """Two engines timed in turns, so that whatever else the machine does slows both."""
 
-import os
 import statistics
 import time
 from collections.abc import Callable
@@ -10,6 +9,8 @@ from typing import Any
 import numpy as np
 import torch
 
+#: torch's own choice, which heeds OMP_NUM_THREADS and taskset.
+ALL_THREADS = torch.get_num_threads()
 #: Seconds of calls that are not timed, before each that is.
 WARM_UP = 0.02
 FEWEST_ROUNDS, MOST_ROUNDS = 5, 100
@@ -55,10 +56,11 @@ def best_threads(step: Callable[[], Any], on_one: float | None = None) -> tuple[
     Args:
         on_one: seconds of a step on one thread, where that is known.
     """
-    everyone = os.cpu_count() or 1
     on_one = on_one or settled_seconds(step, 1)
-    on_all = settled_seconds(step, everyone)
-    return (everyone, on_all) if on_all < 0.9 * on_one else (1, on_one)
+    if ALL_THREADS == 1:
+        return 1, on_one
+    on_all = settled_seconds(step, ALL_THREADS)
+    return (ALL_THREADS, on_all) if on_all < 0.9 * on_one else (1, on_one)
 
 
 def settled_seconds(step: Callable[[], Any], threads: int) -> float:
@@ -90,9 +92,11 @@ def compare(benchmark: Any, subject: Engine, peer: Engine, seconds: float) -> No
         subject.warm_up()
 
     benchmark.pedantic(subject.step, setup=setup, rounds=max(rounds_with_peer, FEWEST_ROUNDS))
-    median = statistics.median(peer_seconds) if peer_seconds else None
+    times = {"median": None, "min": None}
+    if peer_seconds:
+        times = {"median": statistics.median(peer_seconds), "min": min(peer_seconds)}
     benchmark.extra_info["subject"] = subject.information
-    benchmark.extra_info["peer"] = peer.information | {"median": median}
+    benchmark.extra_info["peer"] = peer.information | times
 
 
 def seconds_of(step: Callable[[], Any]) -> float:

@@ -24,9 +24,9 @@ def factor(sizes: Sequence[float], seconds: Sequence[float]) -> float:
 def multiply_adds(engine: str, sizes: dict[str, Any]) -> float | None:
     """What a step costs by its method, up to a constant; None where that is not known.
 
-    The native engine's counts, and its choice between them, are those of docs/causal-cone.md. Everyone else but tensorcircuit-ng with
-    noise, which contracts a network along a path that it searches, keeps a statevector, or with noise a
-    density matrix, and changes all of it in each gate.
+    The native engine's counts, and its choice between them, are those of docs/causal-cone.md. Others
+    keep a statevector, or with noise a density matrix, and change all of it in each gate.
+    tensorcircuit-ng contracts tensor networks along paths that it searches.
     """
     n_wires, n_blocks, batch = (sizes[name] for name in SIZES)
     if engine.startswith("native"):
@@ -34,7 +34,7 @@ def multiply_adds(engine: str, sizes: dict[str, Any]) -> float | None:
             return batch * n_wires * 16 * n_blocks
         dense = n_blocks * (4 * 4**n_wires if sizes["noisy"] else 8 * 2**n_wires)
         return batch * n_wires * min(64 * n_blocks + 8**n_blocks // 8, dense)
-    if engine == "tensorcircuit-ng" and sizes["noisy"]:
+    if engine == "tensorcircuit-ng":
         return None
     return batch * n_wires * n_blocks * (4**n_wires if sizes["noisy"] else 2**n_wires)
 

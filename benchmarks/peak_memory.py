@@ -15,7 +15,7 @@ from engines import step_of
 
 
 def peak_bytes() -> int:
-    """The high-water mark of Linux, which unlike getrusage's leaves out the process that started this."""
+    """Linux's high-water mark, which unlike getrusage's is of this process alone."""
     for line in Path("/proc/self/status").read_text().splitlines():
         if line.startswith("VmHWM:"):
             return 1024 * int(line.split()[1])

@@ -1,4 +1,4 @@
-"""Markdown tables and a picture from the JSON of the benchmarks: python report.py FILE... [--into FOLDER].
+"""Markdown tables and a picture from JSON: python report.py FILE... [--into FOLDER].
 
 Prints the tables, or writes them as RESULTS.md and the picture as time-against-wires.png into a folder.
 """
@@ -15,7 +15,7 @@ from matplotlib.ticker import NullLocator
 
 PICTURE = "time-against-wires.png"
 NATIVE, LINEAR = "native", "nn.Linear"
-#: Engine -> colour and marker: the eight colours of Okabe and Ito, and two greys.
+#: Engine -> colour and marker, of the palettes of Okabe and Ito and of Tol.
 LOOKS = {
     "native": ("#000000", "o"),
     "native-compiled": ("#777777", "s"),
@@ -25,10 +25,10 @@ LOOKS = {
     "tensorcircuit-ng": ("#009E73", "D"),
     "pennylane-jax": ("#E69F00", "P"),
     "torq-quantum": ("#56B4E9", "*"),
-    "deepquantum": ("#F0E442", "p"),
-    "pyqtorch": ("#AAAAAA", "h"),
+    "deepquantum": ("#882255", "p"),
+    "pyqtorch": ("#999933", "h"),
 }
-TICKS = (2, 4, 9, 14, 30, 100, 300, 1000)
+TICKS = (2, 4, 9, 16, 30, 100, 300, 1000)
 Row = dict[str, Any]
 
 
@@ -76,11 +76,17 @@ def tables(reports: Sequence[dict[str, Any]], picture: str | None = None) -> str
 
 
 INTRODUCTION = """\
-Written by `make bench-full`. A step is a forward and a backward pass, in single precision where nothing else is said,
-by gradients of the same sum for the same angles and weights. Values and gradients are compared with the native engine's
-in double precision before anything is timed. Two engines take turns, each at its better number of threads, and ratios
-are those of medians within such a pair. Noisy: bit flip 0.02, depolarizing 0.03 and amplitude damping 0.1 after the
-rotations of every wire. n: wires, L: blocks."""
+Written by `make bench-full`. A step is a forward and a backward pass, in single precision where nothing
+else is said, for the same angles and weights. Values and gradients are compared with the native
+engine's in double precision before anything is timed. Two engines take turns, each at its better number
+of threads, and a ratio is that of the medians within such a pair. Noisy: bit flip 0.02, depolarizing
+0.03 and amplitude damping 0.1 after the rotations of every wire. n: wires, L: blocks.
+
+native, torchquantum and pennylane are sqdr's backends; native-compiled is `compile=True`.
+published-pennylane is the published method, one sample at a time on default.qubit or default.mixed, and
+published-torchquantum the published layer of TorchQuantum's modules, both rewritten. pennylane-jax and
+tensorcircuit-ng run on JAX, jitted with their gradient; as for native-compiled, compilation counts for
+the first gradient alone."""
 
 
 def rows_of(reports: Iterable[dict[str, Any]]) -> list[Row]:
@@ -93,16 +99,23 @@ def rows_of(reports: Iterable[dict[str, Any]]) -> list[Row]:
 
 
 def times_of(rows: Iterable[Row]) -> list[tuple[str, dict[str, Any], float]]:
-    """Engine, sizes and seconds of every circuit that was timed, as subject or as peer."""
+    """Engine, sizes and seconds of the circuits that growth is fitted to.
+
+    Of a pair that was timed for growth, that is the engine whose growth it was: not the yardstick, and
+    not the native engine beside another one. Both of the pairs that are listed, none of the grid.
+    """
     times = []
     for row in rows:
-        if "subject" in row:
-            pair = row["subject"] | {"median": row["median"]}, row["peer"]
-            times += [
-                (engine["name"], engine["sizes"], engine["median"])
-                for engine in pair
-                if engine["sizes"] and engine["median"] and engine["name"] != LINEAR
-            ]
+        if row["group"] not in ("growth", "circuit"):
+            continue
+        pair = row["subject"] | {"median": row["median"]}, row["peer"]
+        if row["group"] == "growth":
+            pair = pair[:1] if row["peer"]["name"] == LINEAR else pair[1:]
+        times += [
+            (engine["name"], engine["sizes"], engine["median"])
+            for engine in pair
+            if engine["median"] and engine["name"] != LINEAR
+        ]
     return times
 
 
@@ -110,7 +123,8 @@ def machine(reports: Sequence[dict[str, Any]]) -> str:
     """Processor, day and versions."""
     infos = [report["machine_info"] for report in reports]
     machines = {
-        f"{info['cpu'].get('brand_raw', info['machine'])}, {info['cpu']['count']} cores" for info in infos
+        f"{info['cpu'].get('brand_raw', info['machine'])}, {info['cpu']['count']} cores"
+        for info in infos
     }
     extras = [b["extra_info"] for report in reports for b in report["benchmarks"]]
     devices = {extra["device"] for extra in extras} - {"cpu"}
@@ -132,7 +146,9 @@ def comparisons(rows: Iterable[Row]) -> str:
         its_time, times = f"cannot: {peer['cannot']}", ""
         if peer["median"]:
             its_time, times = duration(peer["median"]), ratio(peer["median"] / row["median"])
-        body.append([subject["name"], subject["case"], duration(row["median"]), against, its_time, times])
+        body.append(
+            [subject["name"], subject["case"], duration(row["median"]), against, its_time, times]
+        )
     return table(["engine", "case", "median", "against", "its median", "times as fast"], body)
 
 
@@ -143,7 +159,9 @@ def first_gradients(rows: Iterable[Row]) -> str:
     for row in rows:
         for engine in (row.get("subject", {}), row.get("peer", {})):
             if engine.get("first_seconds") and engine["case"] in cases and engine["name"] != LINEAR:
-                seconds.setdefault(engine["name"], {}).setdefault(engine["case"], engine["first_seconds"])
+                seconds.setdefault(engine["name"], {}).setdefault(
+                    engine["case"], engine["first_seconds"]
+                )
     body = [
         [name, *(f"{of[case]:.3g}" if case in of else "" for case in cases)]
         for name, of in seconds.items()
@@ -161,13 +179,16 @@ def growths(times: list[tuple[str, dict[str, Any], float]]) -> str:
         words.append("noisy" if fixed["noisy"] else "noiseless")
         words += [fixed["dtype"]] * (fixed["dtype"] != "float32")
         grows = growth.SIZES[one["grows"]]
-        unit = f"times for each of the {grows}" if fit["kind"] == "factor" else f"{grows} to the power of"
+        unit = (
+            f"times for each of the {grows}" if fit["kind"] == "factor" else f"{grows} to the power of"
+        )
         sizes = ", ".join(map(str, fit["sizes"]))
         predicted = "" if fit["predicted"] is None else f"{fit['predicted']:.2f}"
         body.append([one["engine"], " ".join(words), unit, sizes, f"{fit['fitted']:.2f}", predicted])
     note = (
-        "Least squares on the logarithms of the three largest sizes, of the times and of the multiply-adds that\n"
-        "the method predicts. Below the prediction, fixed costs of a call still matter.\n\n"
+        "Least squares on the logarithms of the three largest sizes, of the times and of the\n"
+        "multiply-adds that the method predicts. Below the prediction, fixed costs of a call still\n"
+        "matter.\n\n"
     )
     header = ["engine", "case", "growth", "over", "fitted", "predicted"]
     return note + table(header, body) if body else ""
@@ -181,7 +202,9 @@ def grid(rows: Iterable[Row]) -> str:
         cell = cells.setdefault(peer["case"], {NATIVE: duration(row["median"])})
         cell[peer["name"]] = ratio(peer["median"] / row["median"]) if peer["median"] else "cannot"
     names = list(dict.fromkeys(name for cell in cells.values() for name in cell if name != NATIVE))
-    body = [[case, cell[NATIVE], *(cell.get(name, "") for name in names)] for case, cell in cells.items()]
+    body = [
+        [case, cell[NATIVE], *(cell.get(name, "") for name in names)] for case, cell in cells.items()
+    ]
     return table(["case", "native", *(f"times as fast as {name}" for name in names)], body)
 
 
@@ -210,7 +233,7 @@ def memory(rows: Iterable[Row]) -> str:
 
 def time_against_wires(times: list[tuple[str, dict[str, Any], float]]) -> Figure:
     """Milliseconds of a step of two blocks at batch 16, a panel without noise and one with it."""
-    figure = Figure(figsize=(10, 4.8), dpi=150, layout="constrained")
+    figure = Figure(figsize=(10.5, 4.8), dpi=150, layout="constrained")
     panels = figure.subplots(1, 2, sharex=True, sharey=True)
     drawn = {}
     for one in growth.series(times):
@@ -221,14 +244,15 @@ def time_against_wires(times: list[tuple[str, dict[str, Any], float]]) -> Figure
         colour, marker = LOOKS[one["engine"]]
         milliseconds = [1e3 * seconds for seconds in one["points"].values()]
         (drawn[one["engine"]],) = panels[int(fixed["noisy"])].plot(
-            list(one["points"]), milliseconds, color=colour, marker=marker, markersize=5, linewidth=1.4
+            list(one["points"]), milliseconds, color=colour, marker=marker, markersize=5
         )
     for axes, title in zip(panels, ("without noise", "with noise"), strict=True):
-        axes.set(xscale="log", yscale="log", title=title, xlabel="wires")
+        axes.set(xscale="log", yscale="log", title=title, xlabel="wires", xlim=(1.7, 1300))
         axes.set_xticks(TICKS, map(str, TICKS))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("forward and backward (ms)")
+    panels[0].set_ylabel("milliseconds")
+    figure.suptitle("Forward and backward pass, two blocks, 16 samples")
     names = [name for name in LOOKS if name in drawn]
     figure.legend([drawn[name] for name in names], names, loc="outside right center", frameon=False)
     return figure
@@ -239,7 +263,9 @@ def table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     if not body:
         return ""
     lines = [header, ["---"] * len(header), *body]
-    return "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return "\n".join(
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
+    )
 
 
 def duration(seconds: float) -> str:

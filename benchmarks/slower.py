@@ -13,8 +13,9 @@ from typing import Any
 def slowdowns(old: dict[str, Any], new: dict[str, Any], ratio: float) -> list[str]:
     """One line for each comparison whose subject became slower by more than `ratio`.
 
-    Its median must have grown by more than that, and so must its median over that of the peer that took
-    turns with it. The first alone may be the machine, the second alone a faster peer.
+    Its shortest round must have grown by more than that, and so must that over the shortest of the peer
+    that took turns with it. The first alone may be the machine, the second alone a faster peer. Whatever
+    else a machine does lengthens a round, so the shortest of many is disturbed least.
     """
     before, after = by_name(old), by_name(new)
     lines = []
@@ -30,14 +31,14 @@ def slowdowns(old: dict[str, Any], new: dict[str, Any], ratio: float) -> list[st
 
 
 def by_name(report: dict[str, Any]) -> dict[str, tuple[float, float]]:
-    """Name -> median and median over the peer's, of the comparisons whose peer could do its case."""
+    """Name -> shortest round, and that over the peer's, where the peer could do its case."""
     return {
         benchmark["name"]: (
-            benchmark["stats"]["median"],
-            benchmark["stats"]["median"] / benchmark["extra_info"]["peer"]["median"],
+            benchmark["stats"]["min"],
+            benchmark["stats"]["min"] / benchmark["extra_info"]["peer"]["min"],
         )
         for benchmark in report["benchmarks"]
-        if benchmark["extra_info"].get("peer", {}).get("median")
+        if benchmark["extra_info"].get("peer", {}).get("min")
     }
 
 

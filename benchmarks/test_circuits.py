@@ -46,21 +46,22 @@ FULL = [
 ]
 #: Growth of the native engine, against a yardstick that stays the same.
 SHORT_GROWTH = [
-    *(Case(n, 2, 16, noisy) for noisy in NOISES for n in (2, 4, 9, 30, 100, 300, 1000)),
-    *(Case(32, blocks, 16, noisy=True) for blocks in (2, 3, 4, 5, 6)),
+    *(Case(n, 2, 16, noisy) for noisy in NOISES for n in (2, 4, 9, 30, 100, 300, 1000, 3000, 10000)),
+    *(Case(30, blocks, 16, noisy=True) for blocks in (2, 3, 4, 5, 6)),
     *(Case(100, 2, batch, noisy=True) for batch in (16, 64, 256, 1024, 4096)),
 ]
-COMPILED_GROWTH = [Case(n, 2, 16, noisy=True) for n in (9, 30, 100, 300, 1000)]
-#: Growth of the others with the wires; density matrices are the square of a statevector.
-WIRES = {False: (3, 6, 9, 12, 14), True: (2, 4, 6)}
+COMPILED_GROWTH = [Case(n, 2, 16, noisy=True) for n in (9, 100, 1000, 10000)]
+#: Growth of the others with the wires, without noise and with it.
+WIRES = {False: (3, 6, 9, 12, 14, 16), True: (2, 4, 6)}
 SHORT_WIRES = {False: (3, 6, 9, 12), True: (2, 4)}
-PUBLISHED_GROWTH = [*(Case(n, 2, 16, False) for n in (3, 6)), *(Case(n, 2, 16, True) for n in (2, 4, 6))]
+JITTED_WIRES = {False: (3, 6, 12), True: (2, 4, 6)}  # each takes long to compile
+PUBLISHED_WIRES = {False: (3, 6), True: (2, 4, 6)}
 BLOCKS = [Case(9, blocks, 16, noisy=False) for blocks in (2, 4, 8)]
 BATCHES = [Case(9, 2, batch, noisy=False) for batch in (16, 64, 256, 1024)]
 GRID = [
     Case(n_wires, n_blocks, batch, noisy, dtype)
     for n_wires, n_blocks, batch, noisy, dtype in product(
-        (3, 6), (2, 4), (16, 256), NOISES, ("float32", "float64")
+        (3, 5), (2, 4), (16, 256), NOISES, ("float32", "float64")
     )
 ]
 
@@ -71,23 +72,33 @@ def comparisons(peer, full):
     Returns:
         dict: from a pair, as above, to the group of tables that it belongs to.
     """
-    circuits, grid = [], []
+    circuits, growth, grid = [], [], []
     if peer:
-        circuits += [((NATIVE, case), (peer, case)) for case in (TWO, NOISY_TWO, FOUR)]
+        circuits += beside(peer, (TWO, NOISY_TWO, FOUR))
         if peer in JITTED:
             circuits += [((COMPILED, case), (peer, case)) for case in (TWO, NOISY_TWO)]
-        growth = [((NATIVE, case), (peer, case)) for case in wires_of(WIRES)]
+        growth += beside(peer, wires_of(JITTED_WIRES if peer in JITTED else WIRES))
     else:
         circuits += SHORT + FULL * full
-        growth = [((NATIVE, case), (LINEAR, TWO)) for case in SHORT_GROWTH]
-        cases = wires_of(WIRES) + BLOCKS + BATCHES if full else wires_of(SHORT_WIRES)
-        growth += [((NATIVE, case), (name, case)) for name in SQDR for case in cases]
+        growth += [((NATIVE, case), (LINEAR, TWO)) for case in SHORT_GROWTH]
+        for name in SQDR:
+            growth += beside(
+                name, wires_of(WIRES) + BLOCKS + BATCHES if full else wires_of(SHORT_WIRES)
+            )
         if full:
             growth += [((COMPILED, case), (LINEAR, TWO)) for case in COMPILED_GROWTH]
-            growth += [((NATIVE, case), ("published-pennylane", case)) for case in PUBLISHED_GROWTH]
-            grid += [((NATIVE, case), (name, case)) for name in SQDR for case in GRID]
-    groups = {"growth": growth, "grid": grid, "circuit": circuits}
-    return {pair: group for group, pairs in groups.items() for pair in pairs}
+            growth += beside("published-pennylane", wires_of(PUBLISHED_WIRES))
+            grid += [pair for name in SQDR for pair in beside(name, GRID)]
+    chosen = {}
+    for group, pairs in {"circuit": circuits, "growth": growth, "grid": grid}.items():
+        for pair in pairs:
+            chosen.setdefault(pair, group)
+    return chosen
+
+
+def beside(peer, cases):
+    """The native engine beside another one, on each case."""
+    return [((NATIVE, case), (peer, case)) for case in cases]
 
 
 def wires_of(sizes):

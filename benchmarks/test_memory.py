@@ -34,7 +34,12 @@ def pytest_generate_tests(metafunc):
 @pytest.mark.skipif(not STATUS.exists(), reason="reads the peak from Linux's /proc")
 @pytest.mark.benchmark(group="memory")
 def test_memory(name, case, benchmark):
-    command = [sys.executable, Path(__file__).with_name("peak_memory.py"), name, json.dumps(asdict(case))]
+    command = [
+        sys.executable,
+        Path(__file__).with_name("peak_memory.py"),
+        name,
+        json.dumps(asdict(case)),
+    ]
 
     def fresh_process():
         return json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)

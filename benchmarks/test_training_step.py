@@ -1,15 +1,13 @@
-"""The front end and the whole training step, beside SpikingJelly's own layers and a Linear for the circuit.
+"""Front end and training step, beside SpikingJelly's own layers and a Linear in the circuit's place.
 
-Forward, (cross entropy) and backward, at batch 64 and T = 10. The reference is the published network as
-it is written there: SpikingJelly's layers in multi-step mode, reset after each step.
+Forward and backward, at batch 64 and T = 10. The reference is the published network as it is written
+there: SpikingJelly's layers in multi-step mode, reset after each step.
 """
-
-import os
 
 import pytest
 import torch
 from case import NOISE
-from comparison import Engine, compare, settled_seconds
+from comparison import ALL_THREADS, Engine, compare, settled_seconds
 from spikingjelly.activation_based import encoding, functional, layer, neuron, surrogate
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
@@ -18,7 +16,6 @@ import sqdr
 from sqdr.spiking import Convolution, IntegrateAndFire
 
 BATCH = 64
-EVERY_CORE = os.cpu_count() or 1
 SIZES = {"width 4, 16x16": (4, 16), "width 1, 32x32": (1, 32)}
 KERNELS = {
     "convolution, forward": ("aten::mkldnn_convolution",),
@@ -125,7 +122,7 @@ def pytest_generate_tests(metafunc):
     """One thread in the short set, all of them as well in the full one."""
     if "threads" in metafunc.fixturenames:
         full = metafunc.config.option.full
-        metafunc.parametrize("threads", sorted({1, EVERY_CORE}) if full else [1])
+        metafunc.parametrize("threads", sorted({1, ALL_THREADS}) if full else [1])
 
 
 @pytest.fixture
@@ -134,7 +131,7 @@ def device(request):
 
 
 @pytest.mark.benchmark(group="training step")
-@pytest.mark.parametrize("peer", (LINEAR, SPIKINGJELLY))
+@pytest.mark.parametrize("peer", [LINEAR, SPIKINGJELLY])
 @pytest.mark.parametrize("size", SIZES)
 def test_training_step(size, threads, peer, device, benchmark, seconds):
     steps = {name: training_step(name, size, device) for name in (SUBJECT, peer)}
@@ -154,13 +151,14 @@ def test_front_end(size, threads, device, benchmark, seconds):
 def compare_on(benchmark, steps, size, threads, seconds):
     case = f"{size}, threads: {threads}"
     subject, peer = (
-        Engine(name, case, step, settled_seconds(step, threads), threads) for name, step in steps.items()
+        Engine(name, case, step, settled_seconds(step, threads), threads)
+        for name, step in steps.items()
     )
     compare(benchmark, subject, peer, seconds)
 
 
 @pytest.mark.benchmark(group="kernels")
-@pytest.mark.parametrize("name", (SUBJECT, SPIKINGJELLY))
+@pytest.mark.parametrize("name", [SUBJECT, SPIKINGJELLY])
 @pytest.mark.parametrize("size", SIZES)
 def test_kernels(size, name, device, benchmark):
     """Where a training step spends its time on one thread.

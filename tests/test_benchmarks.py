@@ -27,6 +27,7 @@ def engine(name, median=None, cannot=None, **sizes):
         "name": name,
         "case": case,
         "median": median,
+        "min": median,
         "cannot": cannot,
         "sizes": sizes,
         "first_seconds": 1.5,
@@ -42,7 +43,7 @@ def report_of(*comparisons, group="circuit"):
             {
                 "name": f"{subject['name']} against {peer['name']}",
                 "group": group,
-                "stats": {"median": subject["median"]},
+                "stats": {"median": subject["median"], "min": subject["median"]},
                 "extra_info": {
                     "subject": subject,
                     "peer": peer,
@@ -117,6 +118,20 @@ def test_table_has_the_ratio_and_what_a_peer_cannot_do():
     assert "| native | n=9 L=2 | 2 ms | torq-quantum | cannot: has no a\\|b |  |" in text
     assert "Some CPU, 4 cores; 2026-01-02; sqdr 1.2.3." in text
     assert "## Memory" not in text
+
+
+@pytest.mark.parametrize(
+    ("group", "peer", "expected"),
+    [
+        ("circuit", "torchquantum", ["native", "torchquantum"]),
+        ("growth", "torchquantum", ["torchquantum"]),
+        ("growth", "nn.Linear", ["native"]),
+        ("grid", "torchquantum", []),
+    ],
+)
+def test_growth_is_of_what_was_timed_for_it(group, peer, expected):
+    timed = report_of((engine("native", 0.002), engine(peer, 3.0)), group=group)
+    assert [name for name, _, _ in report.times_of(report.rows_of([timed]))] == expected
 
 
 @pytest.mark.parametrize(

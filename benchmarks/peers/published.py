@@ -1,4 +1,4 @@
-"""The published implementation's two layers, rewritten: how luutn2002/SQDR-CNN evaluates its circuit."""
+"""The two layers of the published implementation, luutn2002/SQDR-CNN, rewritten."""
 
 import torch
 import torchquantum as tq
@@ -18,7 +18,7 @@ def pennylane_step(case: Case) -> Step:
 
 
 def torchquantum_step(case: Case) -> Step:
-    """Its batched layer of TorchQuantum's modules: CZs on a ring, also after the last block, no noise."""
+    """TorchQuantum's modules, batched: CZs on a ring, after the last block too, and no noise."""
     if case.noisy:
         raise CannotError("has no noise")
     if case.dtype != "float32":

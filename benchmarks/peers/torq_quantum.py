@@ -27,7 +27,7 @@ def create_step(case: Case) -> Step:
 
 
 def _signs_of_cz_layer(case: Case) -> torch.Tensor:
-    """The diagonal of all CZs of a layer (Tensor of shape (2 ** n_wires, 1)), wire 0 the highest bit."""
+    """The diagonal (2 ** n_wires, 1) of all CZs of a layer, wire 0 the highest bit."""
     basis = torch.arange(2**case.n_wires, device=case.device)
     bits = [(basis >> (case.n_wires - 1 - wire)) & 1 for wire in range(case.n_wires)]
     n_flips = sum(bits[first] & bits[second] for first, second in case.pairs)
