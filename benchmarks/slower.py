@@ -14,8 +14,8 @@ def slowdowns(old: dict[str, Any], new: dict[str, Any], ratio: float) -> list[st
     """One line for each comparison whose subject became slower by more than `ratio`.
 
     Its shortest round must have grown by more than that, and so must that over the shortest of the peer
-    that took turns with it. The first alone may be the machine, the second alone a faster peer. Whatever
-    else a machine does lengthens a round, so the shortest of many is disturbed least.
+    that took turns with it. The first alone may be the machine, the second alone a faster peer.
+    Whatever else a machine does lengthens a round, so the shortest of many is disturbed least.
     """
     before, after = by_name(old), by_name(new)
     lines = []

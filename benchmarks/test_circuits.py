@@ -61,7 +61,7 @@ BATCHES = [Case(9, 2, batch, noisy=False) for batch in (16, 64, 256, 1024)]
 GRID = [
     Case(n_wires, n_blocks, batch, noisy, dtype)
     for n_wires, n_blocks, batch, noisy, dtype in product(
-        (3, 5), (2, 4), (16, 256), NOISES, ("float32", "float64")
+        (3, 5), (2, 4), (8, 256), NOISES, ("float32", "float64")
     )
 ]
 
@@ -81,10 +81,8 @@ def comparisons(peer, full):
     else:
         circuits += SHORT + FULL * full
         growth += [((NATIVE, case), (LINEAR, TWO)) for case in SHORT_GROWTH]
-        for name in SQDR:
-            growth += beside(
-                name, wires_of(WIRES) + BLOCKS + BATCHES if full else wires_of(SHORT_WIRES)
-            )
+        of_others = wires_of(WIRES) + BLOCKS + BATCHES if full else wires_of(SHORT_WIRES)
+        growth += [pair for name in SQDR for pair in beside(name, of_others)]
         if full:
             growth += [((COMPILED, case), (LINEAR, TWO)) for case in COMPILED_GROWTH]
             growth += beside("published-pennylane", wires_of(PUBLISHED_WIRES))
