@@ -5,7 +5,6 @@ import itertools
 import pickle
 
 import numpy as np
-import oracle
 import pytest
 import torch
 from torch import nn
@@ -20,6 +19,7 @@ from sqdr import (
     PhaseFlip,
 )
 from sqdr.backends.native import NativeCircuit
+from sqdr.testing import reference
 
 NOISE = NoiseModel(
     after_rotation=(BitFlip(0.02), Depolarizing(0.03), AmplitudeDamping(0.1)),
@@ -42,7 +42,7 @@ def draw_angles(n_wires, batch=2, dtype=torch.float64):
 def assert_exact(circuit, atol=1e-10):
     angles = draw_angles(circuit.n_wires)
     noise = circuit.noise or NoiseModel()
-    expected = oracle.batch_expectation_values(
+    expected = reference.batch_expectation_values(
         angles.numpy(),
         circuit.weights.detach().double().numpy(),
         circuit.pairs,
@@ -55,7 +55,7 @@ def assert_exact(circuit, atol=1e-10):
 
 
 def named(channels):
-    """Channels in the oracle's terms: (name, strength)."""
+    """Channels in the reference's terms: (name, strength)."""
     return [(type(channel).__name__, *vars(channel).values()) for channel in channels]
 
 

@@ -5,24 +5,24 @@ import json
 import math
 
 import numpy as np
-import oracle
 import pytest
 import torch
-from cases import CHANNELS
 from torch import nn
 
 import sqdr
 from sqdr.noise import BlochMap, OnLastWire, SigmoidOfDrawnAngle, channel, compose
+from sqdr.testing import reference
+from sqdr.testing.cases import CHANNELS
 
-PAULIS = (oracle.X, oracle.Y, oracle.Z)
+PAULIS = (reference.X, reference.Y, reference.Z)
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("name", CHANNELS)
 def test_bloch_map_is_that_of_the_kraus_operators(name, strength):
     bloch = np.array([0.3, -0.5, 0.6])
-    rho = (oracle.I + sum(v * p for v, p in zip(bloch, PAULIS, strict=True))) / 2
-    rho = sum(k @ rho @ k.conj().T for k in oracle.kraus_operators(name, strength))
+    rho = (reference.I + sum(v * p for v, p in zip(bloch, PAULIS, strict=True))) / 2
+    rho = sum(k @ rho @ k.conj().T for k in reference.kraus_operators(name, strength))
     expected = [np.trace(pauli @ rho).real for pauli in PAULIS]
     scale_x, scale_y, scale_z, shift_z = CHANNELS[name](strength).bloch_map()
     mapped = np.array([scale_x, scale_y, scale_z]) * bloch + [0, 0, shift_z]
@@ -51,7 +51,7 @@ def test_slope_of_the_bloch_map_is_finite_at_the_ends(name):
 def test_kraus_operators(name, strength):
     operators = CHANNELS[name](strength).kraus_operators()
     assert operators.dtype == torch.complex128
-    np.testing.assert_allclose(operators, oracle.kraus_operators(name, strength), rtol=0, atol=1e-14)
+    np.testing.assert_allclose(operators, reference.kraus_operators(name, strength), rtol=0, atol=1e-14)
     identity = torch.eye(2, dtype=torch.complex128)
     torch.testing.assert_close((operators.mH @ operators).sum(0), identity, rtol=0, atol=1e-14)
 

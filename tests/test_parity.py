@@ -1,24 +1,24 @@
-"""Every backend against the oracle and closed forms, each case its own test."""
+"""Every backend against the reference simulator and closed forms, each case its own test."""
 
 import math
 from dataclasses import dataclass
 
 import numpy as np
-import oracle
 import pytest
 import torch
-from cases import (
-    ALL_NOISE,
-    BACKENDS,
-    CHANNELS,
-    Case,
-    oracle_gradients,
-    oracle_strength_gradients,
-    oracle_values,
-)
+from cases import BACKENDS
 
 import sqdr
 from sqdr.noise import Strength
+from sqdr.testing import reference
+from sqdr.testing.cases import (
+    ALL_NOISE,
+    CHANNELS,
+    Case,
+    reference_gradients,
+    reference_strength_gradients,
+    reference_values,
+)
 
 NOISELESS = [
     Case(n_wires, n_blocks, entanglement)
@@ -68,7 +68,7 @@ def check_values(case, backend, dtype, tolerance):
     angles, weights = case.draw()
     values = case.circuit(backend, weights, dtype)(torch.as_tensor(angles, dtype=dtype))
     assert values.dtype == dtype
-    np.testing.assert_allclose(values.detach(), oracle_values(case), rtol=0, atol=tolerance)
+    np.testing.assert_allclose(values.detach(), reference_values(case), rtol=0, atol=tolerance)
 
 
 def check_gradients(case, backend, dtype, tolerance):
@@ -76,7 +76,7 @@ def check_gradients(case, backend, dtype, tolerance):
     circuit = case.circuit(backend, weights, dtype)
     sample = torch.as_tensor(angles[0], dtype=dtype).requires_grad_()
     (circuit(sample) * torch.linspace(1, 2, case.n_wires, dtype=dtype)).sum().backward()
-    of_angles, of_weights = oracle_gradients(case)
+    of_angles, of_weights = reference_gradients(case)
     np.testing.assert_allclose(sample.grad, of_angles, rtol=0, atol=tolerance)
     np.testing.assert_allclose(circuit.weights.grad, of_weights, rtol=0, atol=tolerance)
 
@@ -86,15 +86,13 @@ def check_strength_gradients(case, backend, dtype, tolerance):
     circuit = case.circuit(backend, weights, dtype, noise=case.trainable_noise)
     sample = torch.as_tensor(angles[0], dtype=dtype).requires_grad_()
     (circuit(sample) * torch.linspace(1, 2, case.n_wires, dtype=dtype)).sum().backward()
-    expected = oracle_strength_gradients(case)
+    expected = reference_strength_gradients(case)
     trained = dict(circuit.named_parameters())
     assert trained.keys() == {"weights", *expected}
     for name, gradient in expected.items():
-        of_channel = np.atleast_2d(gradient).sum(0)  # over blocks
-        if trained[name].dim() == 0:
-            of_channel = of_channel.sum()
+        of_channel = gradient if trained[name].dim() else gradient.sum()
         np.testing.assert_allclose(trained[name].grad, of_channel, rtol=0, atol=tolerance)
-    of_angles, of_weights = oracle_gradients(case)
+    of_angles, of_weights = reference_gradients(case)
     np.testing.assert_allclose(sample.grad, of_angles, rtol=0, atol=tolerance)
     np.testing.assert_allclose(circuit.weights.grad, of_weights, rtol=0, atol=tolerance)
 
@@ -164,7 +162,7 @@ def test_strengths_that_differ_between_blocks_samples_and_wires(backend, n_block
     values = case.circuit(backend, weights, noise=noise)(torch.as_tensor(angles))
     tables = [strength.table(n_blocks, 2, 3) for strength in strengths]
     expected = [
-        oracle.expectation_values(
+        reference.expectation_values(
             np.broadcast_to(angles[sample].reshape(3, 3), weights.shape),
             weights,
             case.pairs,
@@ -202,12 +200,12 @@ def test_author_code_with_its_draws_reproduced(backend, entanglement):
             ),
             "after_entangler": (("BitFlip", 0.02 * last), ("Depolarizing", 0.03 * last)),
         }
-        expected = oracle.expectation_values(uploads[sample], weights, case.pairs, **noise)
+        expected = reference.expectation_values(uploads[sample], weights, case.pairs, **noise)
         np.testing.assert_allclose(values[sample].detach(), expected, rtol=0, atol=TOLERANCE[backend])
     # Gradients pass through gamma to the angles.
     cotangent = np.linspace(1, 2, 3)
-    of_angles, _ = oracle.gradients(angles[1], weights, case.pairs, cotangent, **noise)
-    of_gamma = oracle.strength_gradient(
+    of_angles, _ = reference.gradients(angles[1], weights, case.pairs, cotangent, **noise)
+    of_gamma = reference.strength_gradient(
         uploads[1], weights, case.pairs, cotangent, "after_rotation", 2, **noise
     )
     of_chosen = of_gamma * gamma[:, 1] * (1 - gamma[:, 1])
@@ -228,7 +226,7 @@ def test_leading_axes(backend, shape, n_wires):
     angles = torch.as_tensor(angles, dtype=torch.float32).reshape(*shape, 3 * n_wires)
     values = case.circuit(backend, weights, torch.float32)(angles)
     assert values.shape == (*shape, n_wires)
-    expected = oracle.batch_expectation_values(
+    expected = reference.batch_expectation_values(
         angles.reshape(-1, 3 * n_wires).double().numpy(), weights, case.pairs
     )
     np.testing.assert_allclose(values.detach().reshape(-1, n_wires), expected, rtol=0, atol=1e-5)

@@ -2,10 +2,10 @@
 
 import pytest
 import torch
-from cases import ALL_NOISE, Case
 from torch import nn
 
 import sqdr
+from sqdr.testing.cases import ALL_NOISE, Case
 
 CASE = Case(3, 2)
 NOISY = Case(3, 2, "linear", *ALL_NOISE)
@@ -38,7 +38,7 @@ def gradients(circuit, angles):
     ids=str,
 )
 def test_devices_and_methods_agree_with_the_native_engine(options):
-    """The native engine stands for the oracle here, with which it agrees to 1e-10 elsewhere."""
+    """The native engine stands for the reference here, with which it agrees to 1e-10 elsewhere."""
     angles = angles_of()
     expected_circuit = CASE.circuit("native", CASE.draw()[1])
     circuit = circuit_of(**options)

@@ -2,10 +2,10 @@
 
 import numpy as np
 import pytest
-from cases import Case
 
 import sqdr
 from sqdr import plots
+from sqdr.testing.cases import Case
 
 
 def texts_of(figure):

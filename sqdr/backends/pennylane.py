@@ -3,6 +3,7 @@
 import inspect
 import math
 from collections.abc import Iterable
+from threading import RLock
 from typing import Any, ClassVar
 
 import pennylane as qml
@@ -34,9 +35,15 @@ _OPERATIONS: dict[type[Channel], Any] = {
 #: included.
 _CHUNK_BYTES = 2**31
 
+#: PennyLane 0.45 records operations in one queue of the process, so threads take turns.
+_QUEUE = RLock()
+
 
 class PennyLaneCircuit(ReuploadCircuit):
     """A re-uploading circuit on a PennyLane device.
+
+    Evaluations in several threads take turns. Backward passes may overlap with backpropagation alone:
+    PennyLane's other methods evaluate circuits there.
 
     Args:
         device (str or None): name of any PennyLane device. Default: "default.qubit" without noise and
@@ -72,11 +79,11 @@ class PennyLaneCircuit(ReuploadCircuit):
         self.device_name = device or ("default.mixed" if is_noisy else "default.qubit")
         self.diff_method = diff_method
         self.chunk_size = None if chunk_size is None else check_integer("chunk_size", chunk_size, 1)
-        self._qnode: Any = self._new_qnode()
+        self._qnode: Any = self._new_qnode(None)
 
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
         if self._qnode is None or self._qnode.shots or self.shots is not None:
-            self._qnode = self._new_qnode(**self._seed())
+            self._qnode = self._new_qnode(self._seed())
         noise = self.realised_noise(angles)
         if not self._broadcasts or _differs_between_samples(noise):
             values = [self._evaluate(a, weights, _of_sample(noise, i)) for i, a in enumerate(angles)]
@@ -96,7 +103,8 @@ class PennyLaneCircuit(ReuploadCircuit):
 
         The strengths of `noise` broadcast to (n_blocks, n_wires).
         """
-        values = torch.stack(self._qnode(angles, weights, noise), dim=-1)
+        with _QUEUE:
+            values = torch.stack(self._qnode(angles, weights, noise), dim=-1)
         return values.reshape(*angles.shape[:-2], self.n_wires).to(angles.dtype)
 
     @property
@@ -141,18 +149,26 @@ class PennyLaneCircuit(ReuploadCircuit):
             return strength
         return strength.expand(self.n_blocks, self.n_wires)[block, wire]
 
-    def _new_qnode(self, **options: Any) -> Any:
+    def _new_qnode(self, seed: int | None) -> Any:
+        # Without an option, PennyLane draws a seed from NumPy's global generator.
+        options = {"seed": seed} if self._takes_seed else {}
         device = qml.device(self.device_name, wires=self.n_wires, **options)
         return qml.QNode(
             self._circuit, device, interface="torch", diff_method=self.diff_method, shots=self.shots
         )
 
-    def _seed(self) -> dict[str, int]:
-        """Option of a device that measures: a seed from the circuit's generator, where it takes one."""
-        device = qml.plugin_devices[self.device_name].load()
-        if self.shots is None or "seed" not in inspect.signature(device).parameters:
-            return {}
-        return {"seed": int(torch.randint(2**31, (), generator=self.generator))}
+    def _seed(self) -> int | None:
+        """Of a device that measures: a number from the circuit's generator."""
+        if self.shots is None or not self._takes_seed:
+            return None
+        return int(torch.randint(2**31, (), generator=self.generator))
+
+    @property
+    def _takes_seed(self) -> bool:
+        known = qml.plugin_devices
+        if self.device_name not in known:  # `qml.device` reports it
+            return False
+        return "seed" in inspect.signature(known[self.device_name].load()).parameters
 
     def _samples_in_chunk(self, batch: int) -> int:
         if self.chunk_size is not None:

@@ -1,13 +1,19 @@
 """An independent simulator: density matrices in NumPy, one Kraus operator after the other.
 
-It shares no code with sqdr, is written for clarity alone, and states the ansatz and the channels a
-second time. Gradients come from the parameter-shift rule, which is exact for these gates, with noise
-too, and those of strengths from the form that <Z> has in each of them.
+It shares no code with the rest of sqdr, is written for clarity alone, and states the ansatz and the
+channels a second time. Gradients come from the parameter-shift rule, which is exact for these gates,
+with noise too, and those of strengths from the form that <Z> has in each of them.
 """
 
+from collections.abc import Sequence
 from functools import reduce
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[Any]
+Named = tuple[str, Any]
 
 I = np.eye(2, dtype=complex)  # noqa: E741
 X = np.array([[0, 1], [1, 0]], dtype=complex)
@@ -15,7 +21,7 @@ Y = np.array([[0, -1j], [1j, 0]], dtype=complex)
 Z = np.array([[1, 0], [0, -1]], dtype=complex)
 
 
-def kraus_operators(name, strength):
+def kraus_operators(name: str, strength: float) -> list[Array]:
     """Kraus operators of a channel, as PennyLane's documentation states them."""
     p = gamma = strength
     match name:
@@ -32,26 +38,34 @@ def kraus_operators(name, strength):
     raise ValueError(name)
 
 
-def rot(phi, theta, omega):
+def rot(phi: float, theta: float, omega: float) -> Array:
     """RZ(omega) RY(theta) RZ(phi)."""
     rz = [np.diag([np.exp(-0.5j * angle), np.exp(0.5j * angle)]) for angle in (phi, omega)]
     cos, sin = np.cos(theta / 2), np.sin(theta / 2)
-    return rz[1] @ np.array([[cos, -sin], [sin, cos]]) @ rz[0]
+    gate: Array = rz[1] @ np.array([[cos, -sin], [sin, cos]]) @ rz[0]
+    return gate
 
 
-def on_wire(operator, wire, n_wires):
+def on_wire(operator: Array, wire: int, n_wires: int) -> Array:
+    """An operator of one wire as one of all wires, the first wire being the most significant bit."""
     return reduce(np.kron, [operator if i == wire else I for i in range(n_wires)])
 
 
-def cz(first, second, n_wires):
+def cz(first: int, second: int, n_wires: int) -> Array:
+    """CZ as an operator of all wires."""
     index = np.arange(2**n_wires)
     both = (index >> (n_wires - 1 - first)) & (index >> (n_wires - 1 - second)) & 1
     return np.diag(1.0 - 2.0 * both)
 
 
 def expectation_values(
-    angles, weights, pairs, after_rotation=(), after_entangler=(), readout_error=0.0
-):
+    angles: Array,
+    weights: Array,
+    pairs: Sequence[tuple[int, int]],
+    after_rotation: Sequence[Named] = (),
+    after_entangler: Sequence[Named] = (),
+    readout_error: Any = 0.0,
+) -> Array:
     """<Z> of every wire for one sample.
 
     Args:
@@ -66,12 +80,12 @@ def expectation_values(
     rho = np.zeros((2**n_wires, 2**n_wires), dtype=complex)
     rho[0, 0] = 1
 
-    def channels(rho, named, block):
+    def channels(rho: Array, named: Sequence[Named], block: int) -> Array:
         for wire in range(n_wires):
             for name, strength in named:
                 here = np.broadcast_to(strength, (n_blocks, n_wires))[block, wire]
                 kraus = [on_wire(k, wire, n_wires) for k in kraus_operators(name, here)]
-                rho = sum(k @ rho @ k.conj().T for k in kraus)
+                rho = np.sum([k @ rho @ k.conj().T for k in kraus], axis=0)
         return rho
 
     for block in range(n_blocks):
@@ -85,10 +99,13 @@ def expectation_values(
                 rho = gate @ rho @ gate
             rho = channels(rho, after_entangler, block)
     values = [np.trace(on_wire(Z, wire, n_wires) @ rho).real for wire in range(n_wires)]
-    return (1 - 2 * np.asarray(readout_error)) * np.array(values)
+    scaled: Array = (1 - 2 * np.asarray(readout_error)) * np.array(values)
+    return scaled
 
 
-def batch_expectation_values(angles, weights, pairs, **noise):
+def batch_expectation_values(
+    angles: Array, weights: Array, pairs: Sequence[tuple[int, int]], **noise: Any
+) -> Array:
     """<Z> (batch, n_wires) for angles (batch, 3 * n_wires)."""
     n_wires = weights.shape[1]
     return np.stack(
@@ -101,7 +118,9 @@ def batch_expectation_values(angles, weights, pairs, **noise):
     )
 
 
-def gradients(angles, weights, pairs, cotangent, **noise):
+def gradients(
+    angles: Array, weights: Array, pairs: Sequence[tuple[int, int]], cotangent: Array, **noise: Any
+) -> tuple[Array, Array]:
     """Gradients of sum(cotangent * <Z>) for one sample, by the parameter-shift rule.
 
     Args:
@@ -114,14 +133,14 @@ def gradients(angles, weights, pairs, cotangent, **noise):
     """
     uploads = np.broadcast_to(angles.reshape(-1, 3), weights.shape).copy()
 
-    def shifted(parameter, index, shift):
+    def shifted(parameter: Array, index: tuple[int, ...], shift: float) -> float:
         original = parameter[index]
         parameter[index] = original + shift
-        value = cotangent @ expectation_values(uploads, trained, pairs, **noise)
+        value = float(cotangent @ expectation_values(uploads, trained, pairs, **noise))
         parameter[index] = original
         return value
 
-    def shift_rule(parameter):
+    def shift_rule(parameter: Array) -> Array:
         gradient = np.empty_like(parameter)
         for index in np.ndindex(parameter.shape):
             up, down = (shifted(parameter, index, s) for s in (np.pi / 2, -np.pi / 2))
@@ -132,7 +151,15 @@ def gradients(angles, weights, pairs, cotangent, **noise):
     return shift_rule(uploads).sum(0).reshape(-1), shift_rule(trained)
 
 
-def strength_gradient(uploads, weights, pairs, cotangent, place, index, **noise):
+def strength_gradient(
+    uploads: Array,
+    weights: Array,
+    pairs: Sequence[tuple[int, int]],
+    cotangent: Array,
+    place: str,
+    index: int,
+    **noise: Any,
+) -> Array:
     """Gradient of sum(cotangent * <Z>) by the strength of one channel, for one sample.
 
     <Z> is a + b p + c sqrt(1 - p) in the strength p at each block and wire, with c = 0 for Pauli
@@ -153,12 +180,13 @@ def strength_gradient(uploads, weights, pairs, cotangent, place, index, **noise)
     nodes = np.array([0, 0.75, 1])
     basis = np.stack([np.ones(3), nodes, np.sqrt(1 - nodes)], axis=1)
 
-    def value(block, wire, node):
+    def value(block: int, wire: int, node: float) -> float:
         changed = strengths.copy()
         changed[block, wire] = node
         channels = list(noise[place])
         channels[index] = (name, changed)
-        return cotangent @ expectation_values(uploads, weights, pairs, **noise | {place: channels})
+        changed_noise = noise | {place: channels}
+        return float(cotangent @ expectation_values(uploads, weights, pairs, **changed_noise))
 
     gradient = np.empty(strengths.shape)
     for block, wire in np.ndindex(strengths.shape):

@@ -1,0 +1,89 @@
+"""The conformance kit: what a backend must do, checked against an independent simulator.
+
+    def test_backend():
+        sqdr.testing.check_backend("my-backend")
+
+or, each check as a test of its own,
+
+    @pytest.mark.parametrize("check", sqdr.testing.CHECKS)
+    def test_backend(check):
+        sqdr.testing.check_backend("my-backend", [check])
+
+Circuits have at most four wires and three blocks. The reference is `sqdr.testing.reference`.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import torch
+
+from sqdr.registry import load_backend
+from sqdr.testing import isolation, noise, values
+from sqdr.testing.subject import Subject
+from sqdr.validation import argument_error
+
+#: Every check by name, in the order in which faults are best mended; each says in its docstring what a
+#: backend must do.
+CHECKS: Mapping[str, Callable[[Subject], None]] = {
+    check.__name__: check for check in (*values.CHECKS, *noise.CHECKS, *isolation.CHECKS)
+}
+
+
+class BackendCheckError(AssertionError):
+    """A backend failed checks.
+
+    Attributes:
+        failures (dict): the exception of each failed check, by its name.
+    """
+
+    def __init__(self, backend: str, n_checks: int, failures: Mapping[str, Exception]) -> None:
+        self.failures = dict(failures)
+        lines = [f"Backend `{backend}` fails {len(failures)} of {n_checks} checks:"]
+        for name, failure in failures.items():
+            kind = "" if isinstance(failure, AssertionError) else f"{type(failure).__name__}: "
+            lines += [f"- {name}: {kind}{failure}", f"    wanted: {_first_line(CHECKS[name])}"]
+        super().__init__("\n".join(lines))
+
+
+def check_backend(name: str, checks: Sequence[str] | None = None, **options: Any) -> None:
+    """Check that a backend is right, differentiable, and keeps to itself.
+
+    Needs neither pytest nor an optional package beyond those of the backend. Checks of noise are made
+    where the backend declares the capability "noise".
+
+    Args:
+        name (str): one of `sqdr.backend_names()`.
+        checks (sequence of str or None): names of `CHECKS`. Default: all.
+        **options: arguments of the backend's own class, for instance `device="lightning.qubit"`.
+
+    Raises:
+        BackendCheckError: an AssertionError that has a line for each failed check. Its cause is the
+            exception of the first.
+        ValueError, ImportError: if there is no such check, or the backend does not load.
+    """
+    chosen = list(CHECKS) if checks is None else list(checks)
+    for check in chosen:
+        if check not in CHECKS:
+            raise argument_error("checks", f"be among {', '.join(CHECKS)}", f"holds {check!r}")
+    subject = Subject(name, options)
+    if "noise" not in load_backend(name).capabilities:
+        of_noise = {check.__name__ for check in noise.CHECKS}
+        chosen = [check for check in chosen if check not in of_noise]
+    failures: dict[str, Exception] = {}
+    default_dtype = torch.get_default_dtype()
+    for check in chosen:
+        try:
+            with torch.random.fork_rng(devices=[]):
+                torch.manual_seed(0)
+                CHECKS[check](subject)
+        except Exception as error:  # whatever a backend raises, the other checks are made
+            failures[check] = error
+        finally:
+            torch.set_default_dtype(default_dtype)
+    if failures:
+        first, *_ = failures.values()
+        raise BackendCheckError(name, len(chosen), failures) from first
+
+
+def _first_line(check: Callable[[Subject], None]) -> str:
+    return (check.__doc__ or "").partition("\n")[0]

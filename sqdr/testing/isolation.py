@@ -1,0 +1,303 @@
+"""Checks that circuits keep to themselves: calls, copies, settings, devices, threads, processes."""
+
+import copy
+import io
+import json
+import pickle
+import random
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Barrier
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from sqdr.circuit import ReuploadCircuit
+from sqdr.noise import NoiseModel
+from sqdr.registry import create_circuit
+from sqdr.testing.cases import Case
+from sqdr.testing.subject import Subject, expect, expect_close, gradients
+
+_CASE = Case(3, 2)
+_NOISY = Case(
+    3, 2, "linear", (("BitFlip", (0.1, 0.2, 0.3)),), (("AmplitudeDamping", 0.1),), (0.1, 0.0, 0.2)
+)
+_N_THREADS, _N_CALLS = 4, 10
+
+
+def repeated_calls(subject: Subject) -> None:
+    """What a circuit computes does not depend on its earlier calls, whatever their batches were."""
+    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE)
+    expected = subject.circuit(_CASE)(angles.flip(0)).flip(0)
+    for earlier in (angles.flip(0), angles[:1], -angles, angles[2]):
+        circuit(earlier)
+        expect_close("<Z> of a later call", circuit(angles), expected, subject.tolerance)
+
+
+def changed_weights(subject: Subject) -> None:
+    """Weights that are trained, loaded or replaced after an evaluation count in the next."""
+    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE)
+    for factor in (0.5, -1.0):
+        fresh = subject.circuit(_CASE)
+        _scale_weights(fresh, factor)
+        expected = fresh(angles)
+        circuit(angles)
+        circuit.load_state_dict(fresh.state_dict())
+        expect_close("<Z> of changed weights", circuit(angles), expected, subject.tolerance)
+        circuit(angles)
+        circuit.weights = nn.Parameter(subject.circuit(_CASE).weights.detach())
+        circuit(angles)
+        circuit.weights = nn.Parameter(fresh.weights.detach().clone())
+        expect_close("<Z> of replaced weights", circuit(angles), expected, subject.tolerance)
+
+
+def interleaved_circuits(subject: Subject) -> None:
+    """Two circuits of one shape, evaluated and differentiated in turns, do not disturb each other."""
+    circuits, angles = [subject.circuit(_CASE) for _ in range(2)], subject.angles(_CASE)
+    _scale_weights(circuits[1], -1)
+    batches = [angles.clone().requires_grad_(), (0.5 * angles).requires_grad_()]
+    alone = [_evaluated(circuit, batch) for circuit, batch in zip(circuits, batches, strict=True)]
+    of_other_weights = circuits[0](batches[1])
+    differ = not torch.allclose(of_other_weights, alone[1][0])
+    expect(differ, "circuits of different weights have the same <Z>")
+    values = [circuit(batch) for circuit, batch in zip(circuits, batches, strict=True)]
+    for i, circuit in enumerate(circuits):
+        found = [values[i], *gradients(values[i], [batches[i], circuit.weights])]
+        _expect_all_close("in turns", found, alone[i], subject.tolerance)
+
+
+def inference_mode(subject: Subject) -> None:
+    """A circuit that was evaluated in inference mode first can be trained afterwards."""
+    angles = subject.angles(_CASE).requires_grad_()
+    expected = _evaluated(subject.circuit(_CASE), angles)
+    circuit = subject.circuit(_CASE)
+    with torch.inference_mode():
+        values = circuit(angles.detach())
+        expect_close("<Z> in inference mode", values, expected[0], subject.tolerance)
+    _expect_all_close("after inference mode", _evaluated(circuit, angles), expected, subject.tolerance)
+
+
+def unchanged_inputs(subject: Subject) -> None:
+    """An evaluation and its gradient leave angles and weights, and their `grad`, as they were."""
+    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE)
+    inputs = {"angles": angles, "weights": circuit.weights}
+    before = {name: tensor.detach().clone() for name, tensor in inputs.items()}
+    circuit(angles)
+    _evaluated(circuit, angles.requires_grad_())
+    for name, tensor in inputs.items():
+        expect(torch.equal(tensor, before[name]), f"the {name} are changed in place")
+        expect(tensor.grad is None, f"the {name} have a `grad` that nobody asked for")
+
+
+def global_settings(subject: Subject) -> None:
+    """Neither making nor evaluating a circuit changes settings or random states of the process."""
+    random_state = torch.get_rng_state()
+    create_circuit("native", 3, 2)  # which draws its initial weights, and nothing else
+    before = _settings()
+    torch.set_rng_state(random_state)
+    circuit = create_circuit(subject.name, 3, 2, **subject.options)
+    _expect_settings("making a circuit", before)
+    angles = torch.linspace(-2, 2, 18).reshape(2, 9).requires_grad_()
+    before = _settings()
+    _evaluated(circuit, angles)
+    _expect_settings("evaluating a circuit", before)
+
+
+def initial_weights(subject: Subject) -> None:
+    """One seed of torch gives the same initial weights on every backend."""
+    drawn = []
+    for name, options in (("native", {}), (subject.name, subject.options)):
+        torch.manual_seed(5)
+        drawn.append(create_circuit(name, 3, 2, init_range=(-1, 1), **options).weights)
+    expect_close("the weights of seed 5", drawn[1], drawn[0], 0.0)
+    expect(bool(drawn[1].requires_grad), "the weights are not trained")
+
+
+def state_dict(subject: Subject) -> None:
+    """The `state_dict` has weights and tensors of the noise alone, and moves between backends."""
+    for case in _cases(subject):
+        circuit = subject.circuit(case)
+        native = case.circuit("native", 0 * circuit.weights.detach(), subject.dtype)
+        found, expected = set(circuit.state_dict()), set(native.state_dict())
+        expect(found == expected, f"{case}: keys are {sorted(found)} instead of {sorted(expected)}")
+        file = io.BytesIO()
+        torch.save(circuit.state_dict(), file)
+        file.seek(0)
+        native.load_state_dict(torch.load(file, weights_only=True))
+        other = subject.circuit(case)
+        nn.init.zeros_(other.weights)
+        other.load_state_dict(native.state_dict())
+        angles = subject.angles(case)
+        what = f"{case}: <Z> of a loaded circuit"
+        expect_close(what, other(angles), circuit(angles), subject.tolerance)
+
+
+def other_backends(subject: Subject) -> None:
+    """`to_backend` brings a circuit here and away again, with its pairs, weights and noise."""
+    for case in _cases(subject):
+        circuit, angles = subject.circuit(case), subject.angles(case)
+        away = circuit.to_backend("native", dtype=subject.dtype)
+        back = away.to_backend(subject.name, **subject.options)
+        for there in (away, back):
+            expect(there.pairs == circuit.pairs, f"{case}: the pairs are {there.pairs}")
+            expect(there.noise == circuit.noise, f"{case}: the noise is {there.noise}")
+            expect_close(f"{case}: moved weights", there.weights, circuit.weights, 0.0)
+        expect_close(
+            f"{case}: <Z> of a moved circuit", back(angles), circuit(angles), subject.tolerance
+        )
+
+
+def deep_copies(subject: Subject) -> None:
+    """`copy.deepcopy` gives an equal and independent circuit, before an evaluation and after."""
+    _expect_copies(subject, copy.deepcopy)
+
+
+def pickling(subject: Subject) -> None:
+    """`pickle` gives an equal and independent circuit, before an evaluation and after."""
+    _expect_copies(subject, lambda circuit: pickle.loads(pickle.dumps(circuit)))
+
+
+def devices(subject: Subject) -> None:
+    """<Z> and gradients are on the device of the angles, the CPU and CUDA where there is one."""
+    expected = _evaluated(subject.circuit(_CASE), subject.angles(_CASE).requires_grad_())
+    for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
+        circuit = subject.circuit(_CASE).to(device)
+        found = _evaluated(circuit, subject.angles(_CASE).to(device).requires_grad_())
+        for tensor in found:
+            expect(tensor.device.type == device, f"a tensor of {device} angles is on {tensor.device}")
+        _expect_all_close(f"on {device}", found, expected, 4 * subject.tolerance)
+
+
+def threads(subject: Subject) -> None:
+    """One circuit evaluates and differentiates other angles in each of several threads at a time."""
+    circuit = subject.circuit(_CASE)
+    batches = [((i + 1) * subject.angles(_CASE)).requires_grad_() for i in range(_N_THREADS)]
+    expected = [_evaluated(circuit, batch) for batch in batches]
+    barrier = Barrier(_N_THREADS)
+
+    def evaluate(batch: Tensor) -> list[list[Tensor]]:
+        barrier.wait()
+        return [_evaluated(circuit, batch) for _ in range(_N_CALLS)]
+
+    with _switching_often(), ThreadPoolExecutor(_N_THREADS) as pool:
+        of_threads = list(pool.map(evaluate, batches))
+    for calls, wanted in zip(of_threads, expected, strict=True):
+        for found in calls:
+            _expect_all_close("in threads", found, wanted, subject.tolerance)
+
+
+def processes(subject: Subject) -> None:
+    """In a new process, a circuit that is sent there and one that is made there work as here."""
+    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE)
+    options = {"dtype": subject.dtype, **subject.options}
+    sent = (circuit, angles, subject.name, options)
+    ran = subprocess.run(
+        [sys.executable, "-c", _NEW_PROCESS],
+        input=pickle.dumps(sys.path) + pickle.dumps(sent),
+        capture_output=True,
+        check=False,
+    )
+    last_lines = ran.stderr.decode(errors="replace").strip().splitlines()[-1:]
+    expect(ran.returncode == 0, f"a new process ended with: {' '.join(last_lines)}")
+    of_sent, of_made = json.loads(ran.stdout.splitlines()[-1])
+    expected = circuit(angles)
+    for what, values in (("sent to", of_sent), ("made in", of_made)):
+        there = torch.tensor(values, dtype=torch.float64)
+        expect_close(f"<Z> of a circuit {what} a new process", there, expected, subject.tolerance)
+
+
+_NEW_PROCESS = """
+import json, pickle, sys
+sys.path[:] = pickle.load(sys.stdin.buffer)
+circuit, angles, name, options = pickle.load(sys.stdin.buffer)
+import sqdr
+made = sqdr.create_circuit(name, circuit.n_wires, circuit.n_blocks, **options)
+made.load_state_dict(circuit.state_dict())
+print(json.dumps([circuit(angles).tolist(), made(angles).tolist()]))
+"""
+
+
+def _cases(subject: Subject) -> list[Case]:
+    return [_CASE, _NOISY] if subject.can("noise") else [_CASE]
+
+
+def _scale_weights(circuit: ReuploadCircuit, factor: float) -> None:
+    with torch.no_grad():
+        circuit.weights.mul_(factor)
+
+
+def _evaluated(circuit: ReuploadCircuit, angles: Tensor) -> list[Tensor]:
+    """<Z> and its gradients by angles and weights."""
+    values = circuit(angles)
+    return [values.detach(), *gradients(values, [angles, circuit.weights])]
+
+
+def _expect_all_close(
+    where: str, found: list[Tensor], expected: list[Tensor], tolerance: float
+) -> None:
+    names = ("<Z>", "the gradient by the angles", "the gradient by the weights")
+    for name, actual, wanted in zip(names, found, expected, strict=True):
+        expect_close(f"{name} {where}", actual, wanted, tolerance)
+
+
+def _expect_copies(subject: Subject, duplicate: Callable[[ReuploadCircuit], ReuploadCircuit]) -> None:
+    for case in _cases(subject):
+        circuit, angles = subject.circuit(case), subject.angles(case)
+        early = duplicate(circuit)
+        expected = circuit(angles)
+        late = duplicate(circuit)
+        nn.init.zeros_(circuit.weights)
+        for copied in (early, late):
+            expect_close(f"{case}: <Z> of a copy", copied(angles), expected, subject.tolerance)
+        what = f"{case}: <Z> of a copy that the circuit learns from"
+        nn.init.zeros_(early.weights)
+        expect_close(what, circuit(angles), early(angles), subject.tolerance)
+    if subject.can("noise"):
+        circuit = subject.circuit(_CASE, noise=NoiseModel.preset("author-code"))
+        circuit(subject.angles(_CASE))
+        copied = duplicate(circuit)
+        what = "drawn noise: <Z> of a copy"
+        angles = subject.angles(_CASE)
+        expect_close(what, copied(angles), circuit(angles), subject.tolerance)
+
+
+def _settings() -> dict[str, Any]:
+    _, numpy_state, position, *_ = np.random.get_state()
+    return {
+        "torch's default dtype": torch.get_default_dtype(),
+        "torch's default device": torch.get_default_device(),
+        "torch's gradient mode": torch.is_grad_enabled(),
+        "torch's number of threads": torch.get_num_threads(),
+        "torch's deterministic mode": torch.are_deterministic_algorithms_enabled(),
+        "torch's random state": torch.get_rng_state().tolist(),
+        "NumPy's random state": (np.asarray(numpy_state).tolist(), position),
+        "Python's random state": random.getstate(),
+    }
+
+
+def _expect_settings(doing: str, before: dict[str, Any]) -> None:
+    for name, value in _settings().items():
+        expect(value == before[name], f"{doing} changes {name}")
+
+
+@contextmanager
+def _switching_often() -> Iterator[None]:
+    """Threads take turns after microseconds, so that they meet where they are not safe."""
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(interval)
+
+
+CHECKS = (
+    *(repeated_calls, changed_weights, interleaved_circuits, inference_mode, unchanged_inputs),
+    *(global_settings, initial_weights, state_dict, other_backends, deep_copies, pickling),
+    *(devices, threads, processes),
+)

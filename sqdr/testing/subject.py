@@ -1,0 +1,86 @@
+"""The backend under test, and how what it computes is compared."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from sqdr.circuit import Capability, ReuploadCircuit
+from sqdr.registry import load_backend
+from sqdr.testing.cases import Case
+
+#: Largest error of an expectation value or gradient, by the dtype that it is computed in.
+TOLERANCES = {torch.float32: 2e-5, torch.float64: 1e-9}
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A backend under test.
+
+    Args:
+        name (str): of the backend.
+        options (mapping): arguments of its class, beyond those of `ReuploadCircuit`.
+    """
+
+    name: str
+    options: Mapping[str, Any]
+
+    def can(self, capability: Capability) -> bool:
+        return capability in load_backend(self.name).capabilities
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """The most precise dtype that the backend declares."""
+        return torch.float64 if self.can("float64") else torch.float32
+
+    @property
+    def tolerance(self) -> float:
+        return TOLERANCES[self.dtype]
+
+    def circuit(self, case: Case, **options: Any) -> ReuploadCircuit:
+        """The circuit of a case, with the weights that `Case.draw` gives it."""
+        _, weights = case.draw()
+        return case.circuit(self.name, weights, **{"dtype": self.dtype, **self.options, **options})
+
+    def angles(self, case: Case, batch: int = 4) -> Tensor:
+        """Angles (batch, 3 * n_wires) that `Case.draw` gives, in the most precise dtype."""
+        return torch.as_tensor(case.draw(batch)[0], dtype=self.dtype)
+
+
+def expect(is_so: bool, complaint: str) -> None:
+    """AssertionError with `complaint` unless `is_so`, also where Python drops assert statements."""
+    if not is_so:
+        raise AssertionError(complaint)
+
+
+def expect_close(what: str, actual: Tensor, expected: Any, tolerance: float) -> None:
+    """AssertionError unless `actual` has the shape and, up to `tolerance`, the values of `expected`."""
+    actual, expected = actual.detach().cpu().double(), torch.as_tensor(expected).detach().cpu().double()
+    shapes = tuple(actual.shape), tuple(expected.shape)
+    expect(shapes[0] == shapes[1], f"{what} has shape {shapes[0]} instead of {shapes[1]}")
+    errors = (actual - expected).abs()
+    is_close = bool((errors <= tolerance).all())  # False for NaN
+    worst = errors.max().item() if errors.numel() else 0.0
+    expect(is_close, f"{what} is off by up to {worst:.2g}, where {tolerance:g} is allowed")
+
+
+def gradients(
+    values: Tensor, inputs: Sequence[Tensor], cotangent: Tensor | None = None
+) -> list[Tensor]:
+    """Gradients of the sum of `values` with `cotangent`, zero where they do not depend on an input.
+
+    Args:
+        values (Tensor): <Z>.
+        inputs (sequence of Tensors): to differentiate by.
+        cotangent (Tensor or None): of the shape of `values`. Default: numbers that all differ.
+    """
+    if not values.requires_grad:
+        return [torch.zeros_like(tensor) for tensor in inputs]
+    if cotangent is None:
+        cotangent = torch.linspace(1, 2, values.numel()).reshape(values.shape)
+    found = torch.autograd.grad(values, inputs, cotangent.to(values), allow_unused=True)
+    return [torch.zeros_like(t) if g is None else g for t, g in zip(inputs, found, strict=True)]
