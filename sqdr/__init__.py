@@ -1,5 +1,6 @@
 """Quantum data re-uploading layers for PyTorch whose simulator is one argument."""
 
+from sqdr import testing
 from sqdr.circuit import ReuploadCircuit
 from sqdr.model import SQDR_CNN
 from sqdr.noise import (
@@ -10,13 +11,14 @@ from sqdr.noise import (
     PhaseDamping,
     PhaseFlip,
 )
-from sqdr.registry import MissingPackageError, backend_names, create_circuit
+from sqdr.registry import BackendError, MissingPackageError, backend_names, create_circuit
 
 __version__ = "0.1.0"
 
 __all__ = [
     "SQDR_CNN",
     "AmplitudeDamping",
+    "BackendError",
     "BitFlip",
     "Depolarizing",
     "MissingPackageError",
@@ -26,4 +28,5 @@ __all__ = [
     "ReuploadCircuit",
     "backend_names",
     "create_circuit",
+    "testing",
 ]

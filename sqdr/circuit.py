@@ -233,17 +233,17 @@ class ReuploadCircuit(nn.Module, ABC):
             **options: further options of that backend. `shots` are not taken over unless given. The
                 state of the generator is, so that random noise is the same.
         """
-        from sqdr.registry import load_backend
+        from sqdr.registry import create_circuit, load_backend
 
-        backend = load_backend(name)
-        if "float64" in backend.capabilities:
+        if "float64" in load_backend(name).capabilities:
             options.setdefault("dtype", self.weights.dtype)
         else:
             options.setdefault("dtype", torch.float32)
         options.setdefault("entanglement", self.entanglement)
         options.setdefault("noise", copy.deepcopy(self.noise))
         with torch.random.fork_rng(devices=[]):  # the initial weights drawn here are thrown away
-            circuit = backend(
+            circuit = create_circuit(
+                name,
                 self.n_wires,
                 self.n_blocks,
                 init_mode=self.init_mode,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import shlex
 import sys
 import time
@@ -23,7 +22,14 @@ from sqdr.options import (
     RunOptions,
     SearchOptions,
 )
-from sqdr.registry import MissingPackageError, backend_names, create_circuit, distribution
+from sqdr.registry import (
+    BackendError,
+    MissingPackageError,
+    backend_names,
+    create_circuit,
+    installed_version,
+    shadowed_plugins,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -308,12 +314,15 @@ def _backends() -> int:
                 create_circuit(name, n_wires=2, n_blocks=2)(torch.zeros(1, 6))
         except MissingPackageError as error:
             print(f"{name:<14}missing  {error}")
+        except BackendError as error:
+            print(f"{name:<14}broken   {error}")
         except Exception as error:  # whatever a plugin raises, the other backends are listed
             summary = str(error).partition("\n")[0]
             print(f"{name:<14}broken   {type(error).__name__}: {summary}")
         else:
-            package = distribution(name)
-            print(f"{name:<14}works    {package} {importlib.metadata.version(package)}")
+            print(f"{name:<14}works    {installed_version(name)}")
+    for name, distribution in shadowed_plugins().items():
+        print(f"{name:<14}ignored  {distribution} registers this name, which is built in")
     return 0
 
 

@@ -4,9 +4,9 @@ The built-in backends and those of other distributions (entry-point group `sqdr.
 table and go through one loader. A name that is built in cannot be taken by another distribution.
 """
 
-from collections.abc import Iterable
-from importlib.metadata import EntryPoint, entry_points, packages_distributions
-from typing import Any
+from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
+from inspect import isabstract
+from typing import Any, get_args
 
 from sqdr.circuit import Capability, Entanglement, ReuploadCircuit
 from sqdr.noise import NoiseModel
@@ -22,17 +22,36 @@ _BUILT_IN = {
 
 
 class MissingPackageError(ImportError):
-    """A package that an optional part of sqdr needs is not installed; the message has the command."""
+    """A package that is needed is not installed; the message has the command that installs it.
 
-    def __init__(self, wanted: str, extra: str, package: str) -> None:
+    Args:
+        wanted (str): what needs the package.
+        extra (str or None): of the distribution, which brings the package; None if it always does.
+        package (str): what is missing.
+        distribution (str): Default: "sqdr".
+    """
+
+    def __init__(
+        self, wanted: str, extra: str | None, package: str, distribution: str = "sqdr"
+    ) -> None:
+        requirement = f'"{distribution}[{extra}]"' if extra else distribution
         super().__init__(
-            f'{wanted} needs the package {package}: pip install "sqdr[{extra}]"', name=package
+            f"{wanted} needs the package {package}: pip install {requirement}", name=package
         )
+
+
+class BackendError(ValueError):
+    """A backend of another distribution cannot be used; the message names both, and the fault."""
+
+    def __init__(self, entry_point: EntryPoint, fault: str) -> None:
+        origin = f"{entry_point.value}, of {_distribution(entry_point)}"
+        super().__init__(f"Backend `{entry_point.name}` ({origin}) {fault}.")
 
 
 def backend_names() -> tuple[str, ...]:
     """Names of all registered backends, installed or not: built-in first, then plugins by name."""
-    return tuple(_entry_points())
+    plugins = {plugin.name for plugin in _plugins()}
+    return (*_BUILT_IN, *sorted(plugins - _BUILT_IN.keys()))
 
 
 def load_backend(name: str) -> type[ReuploadCircuit]:
@@ -40,25 +59,21 @@ def load_backend(name: str) -> type[ReuploadCircuit]:
 
     Raises:
         ValueError: if no backend has this name.
-        MissingPackageError: if the package that a built-in backend runs on is not installed.
-        TypeError: if a plugin registers something that is not a subclass of `ReuploadCircuit`.
+        MissingPackageError: if a package that the backend runs on is not installed.
+        BackendError: a ValueError, if a plugin cannot be imported, is not a subclass of
+            `ReuploadCircuit` that can be instantiated, declares capabilities that do not exist, or
+            shares its name with another plugin.
     """
-    table = _entry_points()
-    if name not in table:
-        raise argument_error("backend", f"be one of {', '.join(table)}", f"is {name!r}")
-    try:
-        backend = table[name].load()
-    except ModuleNotFoundError as error:
-        # The backend's package itself is missing; one that lacks something else is broken.
-        if name in _BUILT_IN and error.name == name:
-            raise MissingPackageError(f"Backend `{name}`", extra=name, package=name) from error
-        raise
-    if not (isinstance(backend, type) and issubclass(backend, ReuploadCircuit)):
-        raise TypeError(
-            f"Backend `{name}` ({table[name].value}) must be a subclass of "
-            f"sqdr.ReuploadCircuit, but is {backend!r}."
-        )
-    return backend
+    if isinstance(name, str) and name in _BUILT_IN:
+        return _load_built_in(name)
+    plugins = [plugin for plugin in _plugins() if plugin.name == name]
+    if not plugins:
+        raise argument_error("backend", f"be one of {', '.join(backend_names())}", f"is {name!r}")
+    plugin, *others = plugins
+    if others:
+        also = " and ".join(f"{other.value}, of {_distribution(other)}" for other in others)
+        raise BackendError(plugin, f"is registered twice, also as {also}; uninstall all but one")
+    return _load_plugin(plugin)
 
 
 def create_circuit(
@@ -84,9 +99,16 @@ def create_circuit(
     Raises:
         ValueError: if an argument is out of its domain, or the backend cannot do what is asked for.
         MissingPackageError: if the backend's package is not installed.
+        BackendError: a ValueError, if a plugin does not load, or fails when the circuit is made.
     """
     circuit_class = load_backend(backend)
-    return circuit_class(n_wires, n_blocks, entanglement=entanglement, noise=noise, **options)
+    try:
+        return circuit_class(n_wires, n_blocks, entanglement=entanglement, noise=noise, **options)
+    except (Exception, SystemExit) as error:
+        if backend in _BUILT_IN or str(error).startswith("Argument `"):  # the caller's own
+            raise
+        (plugin,) = (plugin for plugin in _plugins() if plugin.name == backend)
+        raise BackendError(plugin, f"fails when a circuit is made: {_summary(error)}") from error
 
 
 def backends_with(capability: Capability) -> tuple[str, ...]:
@@ -102,15 +124,70 @@ def backends_with(capability: Capability) -> tuple[str, ...]:
     return tuple(able)
 
 
-def _entry_points() -> dict[str, EntryPoint]:
-    """Every registered backend by name."""
-    plugins: Iterable[EntryPoint] = sorted(entry_points(group=GROUP), key=lambda plugin: plugin.name)
-    return _BUILT_IN | {plugin.name: plugin for plugin in plugins if plugin.name not in _BUILT_IN}
+def installed_version(name: str) -> str:
+    """The distribution that a backend runs on or comes from, as pip names it, and its version."""
+    if name not in _BUILT_IN:
+        return _distribution(next(plugin for plugin in _plugins() if plugin.name == name))
+    distribution = "sqdr" if name == "native" else packages_distributions()[name][0]
+    return f"{distribution} {version(distribution)}"
 
 
-def distribution(name: str) -> str:
-    """The distribution (as pip names it) that an installed backend runs on or comes from."""
-    entry_point = _entry_points()[name]
-    if entry_point.dist is not None:
-        return entry_point.dist.name
-    return "sqdr" if name == "native" else packages_distributions()[name][0]
+def shadowed_plugins() -> dict[str, str]:
+    """Distributions whose backends are left out, since their names are built in, by these names."""
+    return {p.name: _distribution(p) for p in _plugins() if p.name in _BUILT_IN}
+
+
+def _plugins() -> list[EntryPoint]:
+    return list(entry_points(group=GROUP))
+
+
+def _load_built_in(name: str) -> type[ReuploadCircuit]:
+    try:
+        backend: type[ReuploadCircuit] = _BUILT_IN[name].load()
+    except ModuleNotFoundError as error:
+        # The simulator itself is missing; one that lacks something else is broken.
+        if error.name == name:
+            raise MissingPackageError(f"Backend `{name}`", extra=name, package=name) from error
+        raise
+    return backend
+
+
+def _load_plugin(plugin: EntryPoint) -> type[ReuploadCircuit]:
+    try:
+        backend: Any = plugin.load()
+    except (Exception, SystemExit) as error:
+        missing = error.name if isinstance(error, ModuleNotFoundError) else None
+        if missing and "." not in missing and missing != plugin.module.partition(".")[0]:
+            wanted, requirement = f"Backend `{plugin.name}`", _project(plugin) or missing
+            raise MissingPackageError(wanted, None, missing, requirement) from error
+        raise BackendError(plugin, f"cannot be imported: {_summary(error)}") from error
+    if not (isinstance(backend, type) and issubclass(backend, ReuploadCircuit)):
+        raise BackendError(plugin, f"is no subclass of sqdr.ReuploadCircuit but {backend!r}")
+    if isabstract(backend):
+        undefined = ", ".join(sorted(backend.__abstractmethods__))
+        raise BackendError(plugin, f"does not define {undefined}")
+    declared: Any = backend.capabilities
+    known = get_args(Capability)
+    if not (isinstance(declared, set | frozenset) and declared <= set(known)):
+        fault = f"declares the capabilities {declared!r}, not a set of {', '.join(known)}"
+        raise BackendError(plugin, fault)
+    return backend
+
+
+def _distribution(plugin: EntryPoint) -> str:
+    """Name and version of the distribution that registers a plugin."""
+    project = _project(plugin)
+    return f"{project} {version(project)}" if project else "an unnamed distribution"
+
+
+def _project(plugin: EntryPoint) -> str | None:
+    """Name of that distribution; what is left of one that was removed may have none."""
+    try:
+        return plugin.dist.name or None  # type: ignore[union-attr]
+    except Exception:  # a missing or broken file of metadata, depending on the version of Python
+        return None
+
+
+def _summary(error: BaseException) -> str:
+    """Type of an exception and the first line of its message."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}".rstrip(".: ")

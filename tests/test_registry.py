@@ -1,5 +1,7 @@
 """Backends by name: built-in ones, plugins, and what goes wrong with either."""
 
+import importlib
+import re
 import subprocess
 import sys
 import textwrap
@@ -8,6 +10,7 @@ import pytest
 import torch
 
 import sqdr
+from sqdr.cli import main
 from sqdr.registry import backends_with, load_backend
 
 
@@ -22,6 +25,7 @@ def install(tmp_path, monkeypatch):
         info.mkdir()
         (info / "METADATA").write_text(f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.0\n")
         (info / "entry_points.txt").write_text(f"[sqdr.backends]\n{backend} = {module}:{attribute}\n")
+        importlib.invalidate_caches()
 
     return install
 
@@ -48,12 +52,16 @@ def test_built_in_names():
     ],
 )
 def test_backends_with_a_capability(capability, backends):
-    assert backends_with(capability) == backends
+    built_in = sqdr.backend_names()[:3]
+    assert tuple(name for name in backends_with(capability) if name in built_in) == backends
 
 
-def test_unknown_name_lists_the_choices():
-    with pytest.raises(ValueError, match=r"one of native, pennylane, torchquantum.*, but is 'qiskit'"):
-        sqdr.create_circuit("qiskit", 3, 2)
+@pytest.mark.parametrize("name", ["cirq", "", None, 3, ["native"]], ids=str)
+def test_unknown_name_lists_the_choices(name):
+    choices = "native, pennylane, torchquantum.*"
+    message = f"^Argument `backend` must be one of {choices}, but is {re.escape(repr(name))}\\.$"
+    with pytest.raises(ValueError, match=message):
+        sqdr.create_circuit(name, 3, 2)
 
 
 def test_a_plugin_defines_one_method(install):
@@ -64,24 +72,138 @@ def test_a_plugin_defines_one_method(install):
     assert model(torch.rand(2, 1, 8, 8)).shape == (2, 10)
 
 
-def test_a_plugin_cannot_take_a_built_in_name(install):
-    install("native", "impostor_backend", ZEROS)
+FAULTS = {
+    "missing package": (
+        "import no_such_package",
+        "needs the package no_such_package: pip install faulty",
+    ),
+    "missing part of a package": (
+        "import numpy.no_such_module",
+        r"cannot be imported: ModuleNotFoundError: No module named 'numpy.no_such_module'\.",
+    ),
+    "fails at import": (
+        "raise RuntimeError('first line\\nsecond')",
+        r"cannot be imported: RuntimeError: first line\.",
+    ),
+    "no Python": ("class", r"cannot be imported: SyntaxError: .*\."),
+    "exits at import": ("raise SystemExit(3)", r"cannot be imported: SystemExit: 3\."),
+    "missing class": ("", "cannot be imported: AttributeError: .* no attribute 'Circuit'"),
+    "wrong class": ("Circuit = dict", "is no subclass of sqdr.ReuploadCircuit but <class 'dict'>"),
+    "no class": ("Circuit = 3", r"is no subclass of sqdr.ReuploadCircuit but 3\."),
+    "abstract class": (
+        "import sqdr\nclass Circuit(sqdr.ReuploadCircuit): pass",
+        r"does not define expectation_values\.",
+    ),
+    "unknown capability": (
+        f"{ZEROS}\n        capabilities = {{'gpu'}}",
+        r"declares the capabilities {'gpu'}, not a set of noise, shots, float64\.",
+    ),
+    "capabilities without a set": (
+        f"{ZEROS}\n        capabilities = 'noise'",
+        r"declares the capabilities 'noise', not a set of noise, shots, float64\.",
+    ),
+    "fails at construction": (
+        f"{ZEROS}\n        def __init__(self, *_, **__): raise RuntimeError('no licence')",
+        r"fails when a circuit is made: RuntimeError: no licence\.",
+    ),
+    "exits at construction": (
+        f"{ZEROS}\n        def __init__(self, *_, **__): raise SystemExit('no licence')",
+        r"fails when a circuit is made: SystemExit: no licence\.",
+    ),
+}
+
+
+@pytest.fixture(params=FAULTS.values(), ids=FAULTS)
+def faulty(request, install, monkeypatch):
+    """Installs a faulty plugin and one without a fault; the message of the faulty one (a pattern)."""
+    source, fault = request.param
+    install("zeros", "zeros_backend", ZEROS)
+    install("faulty", "faulty", source)
+    monkeypatch.delitem(sys.modules, "faulty", raising=False)  # of another case
+    if fault.startswith("needs"):
+        return f"Backend `faulty` {fault}"
+    return rf"Backend `faulty` \(faulty:Circuit, of faulty 1\.0\) {fault}"
+
+
+def test_a_faulty_plugin_is_reported_when_it_is_used(faulty):
+    with pytest.raises((sqdr.BackendError, sqdr.MissingPackageError), match=f"^{faulty}"):
+        sqdr.create_circuit("faulty", 2, 2)
+
+
+def test_a_circuit_moved_to_a_faulty_plugin_is_reported_too(faulty):
+    with pytest.raises((sqdr.BackendError, sqdr.MissingPackageError), match=f"^{faulty}"):
+        sqdr.create_circuit("native", 2, 2).to_backend("faulty")
+
+
+def test_a_faulty_plugin_disturbs_no_other_backend(faulty, capsys):
+    assert sqdr.create_circuit("zeros", 2, 2)(torch.zeros(6)).shape == (2,)
+    assert backends_with("noise")[:3] == ("native", "pennylane", "torchquantum")
+    assert main(["backends"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    listed = {name: rest for name, _, rest in (line.partition(" ") for line in lines)}
+    assert listed["zeros"].split() == ["works", "zeros_backend", "1.0"]
+    assert listed["native"].split()[:2] == ["works", "sqdr"]
+    assert re.match(rf" +(missing|broken) +{faulty}", listed["faulty"])
+
+
+def test_the_cause_of_a_fault_is_kept(install):
+    install("faulty", "faulty_by_division", "1 / 0")
+    with pytest.raises(sqdr.BackendError) as raised:
+        load_backend("faulty")
+    assert isinstance(raised.value.__cause__, ZeroDivisionError)
+
+
+def test_a_missing_package_of_a_plugin_is_missing_not_broken(install, capsys):
+    install("needy", "needy_backend", "import no_such_package")
+    main(["backends"])
+    assert (
+        "needy         missing  Backend `needy` needs the package no_such_package: "
+        "pip install needy_backend"
+    ) in capsys.readouterr().out.splitlines()
+
+
+def test_an_argument_that_a_plugin_refuses_is_the_caller_s_fault(install):
+    install("zeros", "zeros_backend", ZEROS)
+    with pytest.raises(ValueError, match=r"^Argument `noise` must be None for a Circuit") as raised:
+        sqdr.create_circuit("zeros", 2, 2, noise=sqdr.NoiseModel(readout_error=0.1))
+    assert not isinstance(raised.value, sqdr.BackendError)
+
+
+def test_a_name_that_two_plugins_register_is_refused_and_names_both(install, capsys):
+    install("zeros", "zeros_backend", ZEROS)
+    install("zeros", "other_backend", ZEROS)
+    message = (
+        r"^Backend `zeros` \((zeros|other)_backend:Circuit, of \1_backend 1.0\) is registered twice, "
+        r"also as (?!\1)(zeros|other)_backend:Circuit, of \2_backend 1.0; uninstall all but one\."
+    )
+    with pytest.raises(sqdr.BackendError, match=message):
+        sqdr.create_circuit("zeros", 2, 2)
+    assert sqdr.backend_names().count("zeros") == 1
+    assert main(["backends"]) == 0
+    assert "zeros         broken   Backend `zeros` (" in capsys.readouterr().out
+
+
+def test_a_plugin_cannot_take_a_built_in_name(install, capsys):
+    install("native", "impostor_backend", "raise RuntimeError")
     assert sqdr.backend_names().count("native") == 1
     assert load_backend("native").__module__ == "sqdr.backends.native"
+    assert main(["backends"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert sum(line.startswith("native        works    sqdr ") for line in lines) == 1
+    ignored = "native        ignored  impostor_backend 1.0 registers this name, which is built in"
+    assert lines[-1] == ignored
 
 
-def test_a_broken_plugin_is_reported_when_used_and_hurts_nobody_else(install):
-    install("broken", "broken_backend", "import a_package_that_does_not_exist")
-    assert sqdr.create_circuit("native", 2, 2)(torch.zeros(6)).shape == (2,)
-    with pytest.raises(ModuleNotFoundError, match="a_package_that_does_not_exist") as raised:
-        sqdr.create_circuit("broken", 2, 2)
-    assert not isinstance(raised.value, sqdr.MissingPackageError)
-
-
-def test_a_plugin_of_the_wrong_class(install):
-    install("dict", "dict_backend", "Circuit = dict")
-    with pytest.raises(TypeError, match=r"`dict` \(dict_backend:Circuit\) must be a subclass of"):
-        sqdr.create_circuit("dict", 2, 2)
+def test_what_is_left_of_a_removed_plugin_disturbs_nobody(install, tmp_path, capsys):
+    install("ruin", "ruin_backend", ZEROS)
+    (tmp_path / "ruin_backend.py").unlink()
+    (tmp_path / "ruin_backend-1.0.dist-info" / "METADATA").unlink()
+    with pytest.raises(
+        sqdr.BackendError, match=r"of an unnamed distribution\) cannot be imported: Mod"
+    ):
+        sqdr.create_circuit("ruin", 2, 2)
+    assert main(["backends"]) == 0
+    assert "ruin          broken   Backend `ruin` (" in capsys.readouterr().out
 
 
 def run_python(source):

@@ -17,15 +17,14 @@ from typing import Any
 
 import torch
 
-from sqdr.registry import load_backend
-from sqdr.testing import isolation, noise, values
+from sqdr.testing import layer, noise, values
 from sqdr.testing.subject import Subject
 from sqdr.validation import argument_error
 
 #: Every check by name, in the order in which faults are best mended; each says in its docstring what a
 #: backend must do.
 CHECKS: Mapping[str, Callable[[Subject], None]] = {
-    check.__name__: check for check in (*values.CHECKS, *noise.CHECKS, *isolation.CHECKS)
+    check.__name__: check for check in (*values.CHECKS, *noise.CHECKS, *layer.CHECKS)
 }
 
 
@@ -66,7 +65,7 @@ def check_backend(name: str, checks: Sequence[str] | None = None, **options: Any
         if check not in CHECKS:
             raise argument_error("checks", f"be among {', '.join(CHECKS)}", f"holds {check!r}")
     subject = Subject(name, options)
-    if "noise" not in load_backend(name).capabilities:
+    if not subject.can("noise"):
         of_noise = {check.__name__ for check in noise.CHECKS}
         chosen = [check for check in chosen if check not in of_noise]
     failures: dict[str, Exception] = {}

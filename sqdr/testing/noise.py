@@ -4,6 +4,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from sqdr.circuit import ReuploadCircuit
 from sqdr.noise import AmplitudeDamping, BitFlip, Channel, NoiseModel
 from sqdr.testing import reference
 from sqdr.testing.cases import (
@@ -66,9 +67,9 @@ def drawn_noise(subject: Subject) -> None:
     angles, generator = subject.angles(case, 3), circuit.generator
     assert generator is not None  # this noise is drawn
     generator.manual_seed(5)
-    drawn = circuit.realised_noise(angles.reshape(3, 3, 3))
+    drawn = ReuploadCircuit.realised_noise(circuit, angles.reshape(3, 3, 3))
     generator.manual_seed(5)
-    values = circuit(angles)
+    values = circuit(angles.clone())
     _, weights = case.draw()
     for sample, row in enumerate(angles):
         uploads = np.broadcast_to(row.double().numpy().reshape(3, 3), weights.shape)

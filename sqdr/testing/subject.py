@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,25 +16,25 @@ from sqdr.testing.cases import Case
 TOLERANCES = {torch.float32: 2e-5, torch.float64: 1e-9}
 
 
-@dataclass(frozen=True)
 class Subject:
     """A backend under test.
 
     Args:
         name (str): of the backend.
         options (mapping): arguments of its class, beyond those of `ReuploadCircuit`.
+
+    Attributes:
+        dtype (torch.dtype): the most precise one that the backend declares.
     """
 
-    name: str
-    options: Mapping[str, Any]
+    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
+        self.name = name
+        self.options = options
+        self._capabilities = load_backend(name).capabilities
+        self.dtype = torch.float64 if self.can("float64") else torch.float32
 
     def can(self, capability: Capability) -> bool:
-        return capability in load_backend(self.name).capabilities
-
-    @property
-    def dtype(self) -> torch.dtype:
-        """The most precise dtype that the backend declares."""
-        return torch.float64 if self.can("float64") else torch.float32
+        return capability in self._capabilities
 
     @property
     def tolerance(self) -> float:

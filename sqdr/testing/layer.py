@@ -1,4 +1,4 @@
-"""Checks that circuits keep to themselves: calls, copies, settings, devices, threads, processes."""
+"""Checks of a circuit as a layer: its calls, dtypes, shots, copies, devices, threads and processes."""
 
 import copy
 import io
@@ -21,13 +21,25 @@ from sqdr.circuit import ReuploadCircuit
 from sqdr.noise import NoiseModel
 from sqdr.registry import create_circuit
 from sqdr.testing.cases import Case
-from sqdr.testing.subject import Subject, expect, expect_close, gradients
+from sqdr.testing.subject import TOLERANCES, Subject, expect, expect_close, gradients
 
 _CASE = Case(3, 2)
 _NOISY = Case(
     3, 2, "linear", (("BitFlip", (0.1, 0.2, 0.3)),), (("AmplitudeDamping", 0.1),), (0.1, 0.0, 0.2)
 )
 _N_THREADS, _N_CALLS = 4, 10
+
+
+def unchanged_inputs(subject: Subject) -> None:
+    """An evaluation and its gradient leave angles and weights, and their `grad`, as they were."""
+    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE)
+    inputs = {"angles": angles, "weights": circuit.weights}
+    before = {name: tensor.detach().clone() for name, tensor in inputs.items()}
+    circuit(angles)
+    _evaluated(circuit, angles.requires_grad_())
+    for name, tensor in inputs.items():
+        expect(torch.equal(tensor, before[name]), f"the {name} are changed in place")
+        expect(tensor.grad is None, f"the {name} have a `grad` that nobody asked for")
 
 
 def repeated_calls(subject: Subject) -> None:
@@ -71,6 +83,23 @@ def interleaved_circuits(subject: Subject) -> None:
         _expect_all_close("in turns", found, alone[i], subject.tolerance)
 
 
+def frozen_inputs(subject: Subject) -> None:
+    """Angles and weights are differentiated each without the other, and neither where none asks."""
+    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE)
+    of_both = gradients(circuit(angles.requires_grad_()), [angles, circuit.weights])
+    circuit.weights.requires_grad_(False)
+    (of_angles,) = gradients(circuit(angles), [angles])
+    expect_close("frozen weights: the gradient by the angles", of_angles, of_both[0], subject.tolerance)
+    angles.requires_grad_(False)
+    expect(not circuit(angles).requires_grad, "<Z> of frozen weights and angles asks for a gradient")
+    circuit.weights.requires_grad_(True)
+    (of_weights,) = gradients(circuit(angles), [circuit.weights])
+    what = "constant angles: the gradient by the weights"
+    expect_close(what, of_weights, of_both[1], subject.tolerance)
+    with torch.no_grad():
+        expect(not circuit(angles).requires_grad, "<Z> asks for a gradient under torch.no_grad()")
+
+
 def inference_mode(subject: Subject) -> None:
     """A circuit that was evaluated in inference mode first can be trained afterwards."""
     angles = subject.angles(_CASE).requires_grad_()
@@ -82,16 +111,58 @@ def inference_mode(subject: Subject) -> None:
     _expect_all_close("after inference mode", _evaluated(circuit, angles), expected, subject.tolerance)
 
 
-def unchanged_inputs(subject: Subject) -> None:
-    """An evaluation and its gradient leave angles and weights, and their `grad`, as they were."""
+def dtypes(subject: Subject) -> None:
+    """<Z> has the dtype of the angles; half precision and autocast are computed in float32."""
+    circuit, angles = subject.circuit(_CASE, dtype=torch.float32), subject.angles(_CASE)
+    for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
+        values = circuit(angles.to(dtype))
+        expect(values.dtype == dtype, f"<Z> of {dtype} angles is {values.dtype}")
+        expected = circuit(angles.to(dtype).float())
+        rounding = torch.finfo(dtype).eps + TOLERANCES[torch.float32]
+        expect_close(f"<Z> of {dtype} angles", values, expected, rounding)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        values = circuit(angles.float())
+    expected = circuit(angles.float())
+    expect_close("<Z> under torch.autocast", values, expected, TOLERANCES[torch.float32])
+
+
+def strided_angles(subject: Subject) -> None:
+    """Angles need not be contiguous: transposed, sliced and expanded ones mean what they hold."""
     circuit, angles = subject.circuit(_CASE), subject.angles(_CASE)
-    inputs = {"angles": angles, "weights": circuit.weights}
-    before = {name: tensor.detach().clone() for name, tensor in inputs.items()}
-    circuit(angles)
-    _evaluated(circuit, angles.requires_grad_())
-    for name, tensor in inputs.items():
-        expect(torch.equal(tensor, before[name]), f"the {name} are changed in place")
-        expect(tensor.grad is None, f"the {name} have a `grad` that nobody asked for")
+    padded = torch.nn.functional.pad(angles, (1, 2))
+    for what, strided in (
+        ("transposed", angles.t().contiguous().t()),
+        ("sliced", padded[:, 1:-2]),
+        ("expanded", angles[:1].expand(4, -1)),
+    ):
+        expected = circuit(strided.contiguous())
+        expect_close(f"<Z> of {what} angles", circuit(strided), expected, subject.tolerance)
+
+
+def shots(subject: Subject) -> None:
+    """<Z> of shots is a mean of outcomes around the exact <Z>, follows torch's seed, and scatters."""
+    n_shots, repetitions = 25, 100
+    circuit = subject.circuit(_CASE)
+    angles = subject.angles(_CASE, 1).expand(repetitions, -1)
+    with torch.no_grad():
+        exact = circuit(angles)
+        circuit.shots = n_shots
+        drawn = circuit(angles).double()
+        circuit.shots = None
+        expect_close("<Z> after shots = None", circuit(angles), exact, subject.tolerance)
+    counts = (drawn + 1) * n_shots / 2
+    expect_close("the number of +1 outcomes", counts, counts.round(), 1e-3)
+    deviation = ((1 - exact[0].double() ** 2) / (n_shots * repetitions)).clamp(min=0).sqrt()
+    excess = ((drawn.mean(0) - exact[0]).abs() - 5 * deviation).max().item()
+    expect(excess < 1e-6, f"the mean of {repetitions} <Z> is {excess:.2g} beyond five deviations")
+    expect(bool((drawn.std(0) > 0).any()), "shots do not scatter")
+
+    def seeded() -> Tensor:
+        torch.manual_seed(3)
+        values: Tensor = subject.circuit(_CASE, shots=n_shots)(subject.angles(_CASE))
+        return values.detach()
+
+    expect(torch.equal(seeded(), seeded()), "shots of one seed differ")
 
 
 def global_settings(subject: Subject) -> None:
@@ -297,7 +368,7 @@ def _switching_often() -> Iterator[None]:
 
 
 CHECKS = (
-    *(repeated_calls, changed_weights, interleaved_circuits, inference_mode, unchanged_inputs),
-    *(global_settings, initial_weights, state_dict, other_backends, deep_copies, pickling),
-    *(devices, threads, processes),
+    *(unchanged_inputs, repeated_calls, changed_weights, interleaved_circuits, frozen_inputs),
+    *(inference_mode, dtypes, strided_angles, shots, global_settings, initial_weights, state_dict),
+    *(other_backends, deep_copies, pickling, devices, threads, processes),
 )

@@ -1,0 +1,395 @@
+"""Backends with one fault each, and the check of `sqdr.testing` that is meant for it."""
+
+import copy
+import math
+import time
+from typing import ClassVar
+
+import torch
+from torch import nn
+
+import sqdr
+from sqdr.backends.native import NativeCircuit
+
+
+class Wrong(NativeCircuit):
+    meant = ""  # name of the check
+
+
+class SinglePrecision(Wrong):
+    """Declares float64 and computes in float32."""
+
+    meant = "double_precision"
+
+    def expectation_values(self, angles, weights):
+        return super().expectation_values(angles.float(), weights.float())
+
+
+class SqueezedBatch(Wrong):
+    """A batch of one loses its axis."""
+
+    meant = "shapes"
+
+    def expectation_values(self, angles, weights):
+        values = super().expectation_values(angles, weights)
+        return values[0] if len(values) == 1 else values
+
+
+class NormalisedBatch(Wrong):
+    """The rows of a batch influence each other."""
+
+    meant = "shapes"
+
+    def expectation_values(self, angles, weights):
+        return super().expectation_values(angles + angles[0] - angles.mean(0), weights)
+
+
+class SwappedWires(Wrong):
+    """The first wire is the last in what comes out, as in bit strings with the lowest bit first."""
+
+    meant = "wires"
+
+    def expectation_values(self, angles, weights):
+        return super().expectation_values(angles, weights).flip(-1)
+
+
+class ExchangedAngles(Wrong):
+    """RZ(phi) RY(theta) RZ(omega) for RZ(omega) RY(theta) RZ(phi)."""
+
+    meant = "rotations"
+
+    def expectation_values(self, angles, weights):
+        return super().expectation_values(angles.flip(-1), weights.flip(-1))
+
+
+class RingForChain(Wrong):
+    """CZ gates on a ring of wires where a chain is asked for."""
+
+    meant = "entanglement"
+
+    def __init__(self, n_wires, n_blocks, *, entanglement="linear", **options):
+        entanglement = "circular" if entanglement == "linear" else entanglement
+        super().__init__(n_wires, n_blocks, entanglement=entanglement, **options)
+
+
+class ChainForPairs(Wrong):
+    """CZ gates on a chain where a list of pairs is asked for."""
+
+    meant = "entanglement"
+
+    def __init__(self, n_wires, n_blocks, *, entanglement="linear", **options):
+        entanglement = entanglement if isinstance(entanglement, str) else "linear"
+        super().__init__(n_wires, n_blocks, entanglement=entanglement, **options)
+
+
+class LostGradientOfAngles(Wrong):
+    meant = "gradient_of_angles"
+
+    def expectation_values(self, angles, weights):
+        return super().expectation_values(angles.detach(), weights)
+
+
+class LostGradientOfWeights(Wrong):
+    meant = "gradient_of_weights"
+
+    def expectation_values(self, angles, weights):
+        return super().expectation_values(angles, weights.detach())
+
+
+class MeanGradientOfWeights(Wrong):
+    """The gradient of a batch is the mean over its rows, not the sum."""
+
+    meant = "gradient_of_weights"
+
+    def expectation_values(self, angles, weights):
+        mean = weights.detach() + (weights - weights.detach()) / len(angles)
+        return super().expectation_values(angles, mean)
+
+
+class UndeclaredNoise(Wrong):
+    """Accepts noise without the capability, and leaves it out."""
+
+    meant = "undeclared_noise"
+    capabilities = frozenset({"float64"})
+
+    def __init__(self, n_wires, n_blocks, *, noise=None, **options):  # noqa: ARG002
+        super().__init__(n_wires, n_blocks, **options)
+
+
+class IgnoredNoise(Wrong):
+    meant = "channels"
+
+    def realised_noise(self, angles):
+        return sqdr.NoiseModel().with_strengths(
+            {"readout_error": super().realised_noise(angles).readout_error}
+        )
+
+
+class ReversedChannels(Wrong):
+    """Several channels act in the wrong order."""
+
+    meant = "order_of_channels"
+
+    def realised_noise(self, angles):
+        return _changed(super().realised_noise(angles), lambda channels: channels[::-1])
+
+
+class IgnoredReadoutError(Wrong):
+    meant = "readout_error"
+
+    def realised_noise(self, angles):
+        return super().realised_noise(angles).with_strengths({"readout_error": 0.0})
+
+
+class NoiseDrawnTwice(Wrong):
+    meant = "drawn_noise"
+
+    def realised_noise(self, angles):
+        super().realised_noise(angles)
+        return super().realised_noise(angles)
+
+
+class LostGradientOfStrengths(Wrong):
+    meant = "gradient_of_strengths"
+
+    def realised_noise(self, angles):
+        noise = super().realised_noise(angles)
+        return noise.with_strengths(
+            {name: s.detach() for name, _, s in noise.named_strengths() if isinstance(s, torch.Tensor)}
+        )
+
+
+class RememberedStrengths(Wrong):
+    """The strengths of the first call are those of every later one."""
+
+    meant = "changed_strengths"
+    remembered = None
+
+    def realised_noise(self, angles):
+        if self.remembered is None:
+            noise = super().realised_noise(angles)
+            self.remembered = noise.with_strengths(
+                {n: s.clone() for n, _, s in noise.named_strengths() if isinstance(s, torch.Tensor)}
+            )
+        return self.remembered
+
+
+class RememberedBatch(Wrong):
+    """The first batch of each size is taken for every later one."""
+
+    meant = "repeated_calls"
+
+    def expectation_values(self, angles, weights):
+        remembered = self.__dict__.setdefault("remembered", {})
+        return super().expectation_values(remembered.setdefault(len(angles), angles), weights)
+
+
+class RememberedWeights(Wrong):
+    """The weights of the first call are those of every later one."""
+
+    meant = "changed_weights"
+
+    def expectation_values(self, angles, weights):
+        remembered = self.__dict__.setdefault("remembered", weights.detach().clone())
+        return super().expectation_values(angles, remembered + (weights - weights.detach()))
+
+
+class GlobalState(Wrong):
+    """What the backward pass needs is kept for the process, not for the call."""
+
+    meant = "interleaved_circuits"
+
+    def expectation_values(self, angles, weights):
+        if self.noise is not None:
+            return super().expectation_values(angles, weights)
+        return OfLastCall.apply(super().expectation_values, angles, weights)
+
+
+class OfLastCall(torch.autograd.Function):
+    @staticmethod
+    def forward(_, evaluate, angles, weights):
+        OfLastCall.kept = evaluate, angles.detach(), weights.detach()
+        return evaluate(angles, weights)
+
+    @staticmethod
+    def backward(_, grad):
+        evaluate, *inputs = OfLastCall.kept
+        return None, *torch.func.vjp(evaluate, *inputs)[1](grad)
+
+
+class NeedsTrainedWeights(Wrong):
+    """The angles have a gradient where the weights have one."""
+
+    meant = "frozen_inputs"
+
+    def expectation_values(self, angles, weights):
+        return super().expectation_values(angles if weights.requires_grad else angles.detach(), weights)
+
+
+class TensorsOfInferenceMode(Wrong):
+    """What the first call makes is used by later ones, though autograd refuses it."""
+
+    meant = "inference_mode"
+
+    def expectation_values(self, angles, weights):
+        ones = self.__dict__.setdefault("ones", angles.new_ones(()))
+        return ones * super().expectation_values(angles, weights)
+
+
+class DoubleFromEverything(Wrong):
+    """<Z> is float64 whatever the angles are."""
+
+    meant = "dtypes"
+
+    def forward(self, angles):
+        return super().forward(angles).double()
+
+
+class AssumedStrides(Wrong):
+    """Reads the memory of the angles as if they were contiguous."""
+
+    meant = "strided_angles"
+
+    def expectation_values(self, angles, weights):
+        strides = (3 * self.n_wires, 3, 1)
+        read = angles.as_strided(angles.shape, strides, angles.storage_offset())
+        return super().expectation_values(read, weights)
+
+
+class IgnoredShots(Wrong):
+    """Declares that it measures, and gives the exact values."""
+
+    meant = "shots"
+    capabilities = NativeCircuit.capabilities | {"shots"}
+
+
+class UnseededShots(Wrong):
+    meant = "shots"
+
+    def _measured(self, values, shots):
+        self.generator.seed()
+        return super()._measured(values, shots)
+
+
+class ChangedAngles(Wrong):
+    """Brings the caller's angles into [0, 2 pi)."""
+
+    meant = "unchanged_inputs"
+
+    def expectation_values(self, angles, weights):
+        values = super().expectation_values(angles, weights)
+        angles.data.remainder_(2 * math.pi)
+        return values
+
+
+class ChangedDefaultDtype(Wrong):
+    meant = "global_settings"
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        torch.set_default_dtype(torch.float64)
+
+
+class GlobalDraws(Wrong):
+    """An evaluation draws from torch's global generator."""
+
+    meant = "global_settings"
+
+    def expectation_values(self, angles, weights):
+        torch.rand(())
+        return super().expectation_values(angles, weights)
+
+
+class OwnInitialWeights(Wrong):
+    meant = "initial_weights"
+
+    def reset_parameters(self):
+        super().reset_parameters()
+        with torch.no_grad():
+            self.weights.mul_(0.5)
+
+
+class SavedBuffer(Wrong):
+    """A table of the backend's own is in the `state_dict`."""
+
+    meant = "state_dict"
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.register_buffer("table", torch.ones(2))
+
+
+class RefusedOption(Wrong):
+    """Its class does not take all arguments of `ReuploadCircuit`."""
+
+    meant = "other_backends"
+
+    def __init__(self, n_wires, n_blocks, *, entanglement="linear", init_range=(0, 6), **options):
+        if "init_mode" in options:
+            raise TypeError("RefusedOption() got an unexpected keyword argument 'init_mode'")
+        super().__init__(n_wires, n_blocks, entanglement=entanglement, init_range=init_range, **options)
+
+
+class SharedCopies(Wrong):
+    """A deep copy shares its weights with the original."""
+
+    meant = "deep_copies"
+
+    def __deepcopy__(self, memo):
+        return copy.copy(self)
+
+
+class NotPicklable(Wrong):
+    """Holds a function without a name."""
+
+    meant = "pickling"
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.same = lambda angles: angles
+
+    def expectation_values(self, angles, weights):
+        return super().expectation_values(self.same(angles), weights)
+
+
+class OnTheCPU(Wrong):
+    """Computes on the CPU and leaves the result there; seen with CUDA alone."""
+
+    meant = "devices"
+
+    def expectation_values(self, angles, weights):
+        return super().expectation_values(angles, weights).cpu()
+
+
+class SharedByThreads(Wrong):
+    """Keeps the angles in the circuit during an evaluation."""
+
+    meant = "threads"
+
+    def expectation_values(self, angles, weights):
+        self.angles = angles
+        time.sleep(0)  # lets another thread go on
+        return super().expectation_values(self.angles, weights)
+
+
+class OfThisProcess(Wrong):
+    """Refers to something that only the process has that made the circuit."""
+
+    meant = "processes"
+    handles: ClassVar = []
+
+    def __init__(self, *args, **options):
+        super().__init__(*args, **options)
+        self.handle = len(self.handles)
+        self.handles.append(nn.Identity())
+
+    def expectation_values(self, angles, weights):
+        return super().expectation_values(self.handles[self.handle](angles), weights)
+
+
+def _changed(noise, change):
+    """The model with its channels changed in both places; strengths are as they were, unchecked."""
+    changed = noise.with_strengths({})
+    for place in ("after_rotation", "after_entangler"):
+        object.__setattr__(changed, place, change(getattr(noise, place)))
+    return changed
