@@ -10,7 +10,7 @@ train: $(VENV)/installed
 	$(BIN)/sqdr train $(OPTIONS)
 
 # One thread a process: the circuits of the tests are too small for more.
-test: $(VENV)/installed
+test: $(VENV)/example
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
 
 lint: $(VENV)/installed
@@ -58,6 +58,11 @@ bench-full: $(VENV)/installed $(PEERS:%=$(VENV)-bench-%/installed)
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(@D)
 	$(@D)/bin/pip install --quiet --editable ".[dev]"
+	touch $@
+
+# A backend of another distribution, installed as a stranger would install theirs.
+$(VENV)/example: $(VENV)/installed examples/qiskit-backend/pyproject.toml
+	$(BIN)/pip install --quiet --editable examples/qiskit-backend
 	touch $@
 
 # A peer's environment sees what $(VENV) holds and adds the peer, so that no two peers meet. Where one does

@@ -218,31 +218,6 @@ def test_author_code_with_its_draws_reproduced(backend, entanglement):
 
 
 @pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("shape", [(), (1,), (4,), (2, 3), (1, 1), (2, 1, 2)], ids=str)
-@pytest.mark.parametrize("n_wires", [1, 3])
-def test_leading_axes(backend, shape, n_wires):
-    case = Case(n_wires, 2)
-    angles, weights = case.draw(math.prod(shape))
-    angles = torch.as_tensor(angles, dtype=torch.float32).reshape(*shape, 3 * n_wires)
-    values = case.circuit(backend, weights, torch.float32)(angles)
-    assert values.shape == (*shape, n_wires)
-    expected = reference.batch_expectation_values(
-        angles.reshape(-1, 3 * n_wires).double().numpy(), weights, case.pairs
-    )
-    np.testing.assert_allclose(values.detach().reshape(-1, n_wires), expected, rtol=0, atol=1e-5)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@pytest.mark.parametrize("n_blocks", [2, 3])
-def test_row_of_a_batch_is_the_single_sample(backend, n_blocks):
-    case = Case(3, n_blocks, "circular")
-    angles, weights = case.draw()
-    angles = torch.as_tensor(angles, dtype=torch.float32)
-    circuit = case.circuit(backend, weights, torch.float32)
-    torch.testing.assert_close(circuit(angles)[2], circuit(angles[2]), rtol=0, atol=1e-6)
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
 def test_one_block_without_data_is_the_cosine_of_theta(backend):
     """RZ leaves <Z> alone, so for one block <Z_i> = cos(theta_i)."""
     theta = torch.linspace(-3, 3, 4)

@@ -27,9 +27,10 @@ def register(tmp_path, monkeypatch):
     (info / "entry_points.txt").write_text("\n".join(["[sqdr.backends]", *lines]))
 
 
+@pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("backend", BACKENDS)
-def test_our_backends_pass(backend):
-    check_backend(backend)
+def test_our_backends_pass(backend, check):
+    check_backend(backend, [check])
 
 
 def test_options_reach_the_backend():

@@ -1,4 +1,4 @@
-"""Checks of a circuit as a layer: its calls, dtypes, shots, copies, devices, threads and processes."""
+"""Checks of a circuit as a layer: its calls, dtypes, shots, copies, devices, processes and threads."""
 
 import copy
 import io
@@ -8,9 +8,8 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from threading import Barrier
+from threading import Barrier, Thread
 from typing import Any
 
 import numpy as np
@@ -27,12 +26,13 @@ _CASE = Case(3, 2)
 _NOISY = Case(
     3, 2, "linear", (("BitFlip", (0.1, 0.2, 0.3)),), (("AmplitudeDamping", 0.1),), (0.1, 0.0, 0.2)
 )
-_N_THREADS, _N_CALLS = 4, 10
+_N_THREADS, _N_CALLS = 4, 5
+_PATIENCE = 60  # seconds
 
 
 def unchanged_inputs(subject: Subject) -> None:
     """An evaluation and its gradient leave angles and weights, and their `grad`, as they were."""
-    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE)
+    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE, 2)
     inputs = {"angles": angles, "weights": circuit.weights}
     before = {name: tensor.detach().clone() for name, tensor in inputs.items()}
     circuit(angles)
@@ -44,16 +44,16 @@ def unchanged_inputs(subject: Subject) -> None:
 
 def repeated_calls(subject: Subject) -> None:
     """What a circuit computes does not depend on its earlier calls, whatever their batches were."""
-    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE)
+    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE, 2)
     expected = subject.circuit(_CASE)(angles.flip(0)).flip(0)
-    for earlier in (angles.flip(0), angles[:1], -angles, angles[2]):
+    for earlier in (angles.flip(0), angles[:1], -angles, angles[1]):
         circuit(earlier)
         expect_close("<Z> of a later call", circuit(angles), expected, subject.tolerance)
 
 
 def changed_weights(subject: Subject) -> None:
     """Weights that are trained, loaded or replaced after an evaluation count in the next."""
-    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE)
+    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE, 2)
     for factor in (0.5, -1.0):
         fresh = subject.circuit(_CASE)
         _scale_weights(fresh, factor)
@@ -70,7 +70,7 @@ def changed_weights(subject: Subject) -> None:
 
 def interleaved_circuits(subject: Subject) -> None:
     """Two circuits of one shape, evaluated and differentiated in turns, do not disturb each other."""
-    circuits, angles = [subject.circuit(_CASE) for _ in range(2)], subject.angles(_CASE)
+    circuits, angles = [subject.circuit(_CASE) for _ in range(2)], subject.angles(_CASE, 2)
     _scale_weights(circuits[1], -1)
     batches = [angles.clone().requires_grad_(), (0.5 * angles).requires_grad_()]
     alone = [_evaluated(circuit, batch) for circuit, batch in zip(circuits, batches, strict=True)]
@@ -85,7 +85,7 @@ def interleaved_circuits(subject: Subject) -> None:
 
 def frozen_inputs(subject: Subject) -> None:
     """Angles and weights are differentiated each without the other, and neither where none asks."""
-    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE)
+    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE, 2)
     of_both = gradients(circuit(angles.requires_grad_()), [angles, circuit.weights])
     circuit.weights.requires_grad_(False)
     (of_angles,) = gradients(circuit(angles), [angles])
@@ -102,7 +102,7 @@ def frozen_inputs(subject: Subject) -> None:
 
 def inference_mode(subject: Subject) -> None:
     """A circuit that was evaluated in inference mode first can be trained afterwards."""
-    angles = subject.angles(_CASE).requires_grad_()
+    angles = subject.angles(_CASE, 2).requires_grad_()
     expected = _evaluated(subject.circuit(_CASE), angles)
     circuit = subject.circuit(_CASE)
     with torch.inference_mode():
@@ -113,22 +113,25 @@ def inference_mode(subject: Subject) -> None:
 
 def dtypes(subject: Subject) -> None:
     """<Z> has the dtype of the angles; half precision and autocast are computed in float32."""
-    circuit, angles = subject.circuit(_CASE, dtype=torch.float32), subject.angles(_CASE)
+    circuit, angles = subject.circuit(_CASE, dtype=torch.float32), subject.angles(_CASE, 2)
     for dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64):
         values = circuit(angles.to(dtype))
         expect(values.dtype == dtype, f"<Z> of {dtype} angles is {values.dtype}")
         expected = circuit(angles.to(dtype).float())
         rounding = torch.finfo(dtype).eps + TOLERANCES[torch.float32]
         expect_close(f"<Z> of {dtype} angles", values, expected, rounding)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        values = circuit(angles.float())
-    expected = circuit(angles.float())
-    expect_close("<Z> under torch.autocast", values, expected, TOLERANCES[torch.float32])
+    for case in (Case(3, 2), Case(3, 3), Case(3, 3, "circular")):
+        circuit, angles = subject.circuit(case, dtype=torch.float32), subject.angles(case).float()
+        expected = circuit(angles)
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            values = circuit(angles)
+        what = f"{case}: <Z> under torch.autocast"
+        expect_close(what, values, expected, TOLERANCES[torch.float32])
 
 
 def strided_angles(subject: Subject) -> None:
     """Angles need not be contiguous: transposed, sliced and expanded ones mean what they hold."""
-    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE)
+    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE, 2)
     padded = torch.nn.functional.pad(angles, (1, 2))
     for what, strided in (
         ("transposed", angles.t().contiguous().t()),
@@ -159,7 +162,7 @@ def shots(subject: Subject) -> None:
 
     def seeded() -> Tensor:
         torch.manual_seed(3)
-        values: Tensor = subject.circuit(_CASE, shots=n_shots)(subject.angles(_CASE))
+        values: Tensor = subject.circuit(_CASE, shots=n_shots)(subject.angles(_CASE, 2))
         return values.detach()
 
     expect(torch.equal(seeded(), seeded()), "shots of one seed differ")
@@ -203,7 +206,7 @@ def state_dict(subject: Subject) -> None:
         other = subject.circuit(case)
         nn.init.zeros_(other.weights)
         other.load_state_dict(native.state_dict())
-        angles = subject.angles(case)
+        angles = subject.angles(case, 2)
         what = f"{case}: <Z> of a loaded circuit"
         expect_close(what, other(angles), circuit(angles), subject.tolerance)
 
@@ -211,7 +214,7 @@ def state_dict(subject: Subject) -> None:
 def other_backends(subject: Subject) -> None:
     """`to_backend` brings a circuit here and away again, with its pairs, weights and noise."""
     for case in _cases(subject):
-        circuit, angles = subject.circuit(case), subject.angles(case)
+        circuit, angles = subject.circuit(case), subject.angles(case, 2)
         away = circuit.to_backend("native", dtype=subject.dtype)
         back = away.to_backend(subject.name, **subject.options)
         for there in (away, back):
@@ -235,36 +238,18 @@ def pickling(subject: Subject) -> None:
 
 def devices(subject: Subject) -> None:
     """<Z> and gradients are on the device of the angles, the CPU and CUDA where there is one."""
-    expected = _evaluated(subject.circuit(_CASE), subject.angles(_CASE).requires_grad_())
+    expected = _evaluated(subject.circuit(_CASE), subject.angles(_CASE, 2).requires_grad_())
     for device in ("cpu", "cuda") if torch.cuda.is_available() else ("cpu",):
         circuit = subject.circuit(_CASE).to(device)
-        found = _evaluated(circuit, subject.angles(_CASE).to(device).requires_grad_())
+        found = _evaluated(circuit, subject.angles(_CASE, 2).to(device).requires_grad_())
         for tensor in found:
             expect(tensor.device.type == device, f"a tensor of {device} angles is on {tensor.device}")
         _expect_all_close(f"on {device}", found, expected, 4 * subject.tolerance)
 
 
-def threads(subject: Subject) -> None:
-    """One circuit evaluates and differentiates other angles in each of several threads at a time."""
-    circuit = subject.circuit(_CASE)
-    batches = [((i + 1) * subject.angles(_CASE)).requires_grad_() for i in range(_N_THREADS)]
-    expected = [_evaluated(circuit, batch) for batch in batches]
-    barrier = Barrier(_N_THREADS)
-
-    def evaluate(batch: Tensor) -> list[list[Tensor]]:
-        barrier.wait()
-        return [_evaluated(circuit, batch) for _ in range(_N_CALLS)]
-
-    with _switching_often(), ThreadPoolExecutor(_N_THREADS) as pool:
-        of_threads = list(pool.map(evaluate, batches))
-    for calls, wanted in zip(of_threads, expected, strict=True):
-        for found in calls:
-            _expect_all_close("in threads", found, wanted, subject.tolerance)
-
-
 def processes(subject: Subject) -> None:
     """In a new process, a circuit that is sent there and one that is made there work as here."""
-    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE)
+    circuit, angles = subject.circuit(_CASE), subject.angles(_CASE, 2)
     options = {"dtype": subject.dtype, **subject.options}
     sent = (circuit, angles, subject.name, options)
     ran = subprocess.run(
@@ -293,6 +278,36 @@ print(json.dumps([circuit(angles).tolist(), made(angles).tolist()]))
 """
 
 
+def threads(subject: Subject) -> None:
+    """One circuit evaluates and differentiates other angles in each of several threads at a time."""
+    circuit = subject.circuit(_CASE)
+    batches = [((i + 1) * subject.angles(_CASE, 1)).requires_grad_() for i in range(_N_THREADS)]
+    expected = [_evaluated(circuit, batch) for batch in batches]
+    found: dict[int, list[list[Tensor]] | Exception] = {}
+    barrier = Barrier(_N_THREADS)
+
+    def evaluate(i: int) -> None:
+        barrier.wait()
+        try:
+            found[i] = [_evaluated(circuit, batches[i]) for _ in range(_N_CALLS)]
+        except Exception as error:  # raised below, in the thread of the check
+            found[i] = error
+
+    # Threads that wait for each other for ever must not keep the process from ending.
+    running = [Thread(target=evaluate, args=(i,), daemon=True) for i in range(_N_THREADS)]
+    with _switching_often():
+        for thread in running:
+            thread.start()
+        for thread in running:
+            thread.join(_PATIENCE)
+    for i, wanted in enumerate(expected):
+        calls = found.get(i, TimeoutError(f"a thread is not done after {_PATIENCE} seconds"))
+        if isinstance(calls, Exception):
+            raise calls
+        for values in calls:
+            _expect_all_close("in threads", values, wanted, subject.tolerance)
+
+
 def _cases(subject: Subject) -> list[Case]:
     return [_CASE, _NOISY] if subject.can("noise") else [_CASE]
 
@@ -318,7 +333,7 @@ def _expect_all_close(
 
 def _expect_copies(subject: Subject, duplicate: Callable[[ReuploadCircuit], ReuploadCircuit]) -> None:
     for case in _cases(subject):
-        circuit, angles = subject.circuit(case), subject.angles(case)
+        circuit, angles = subject.circuit(case), subject.angles(case, 2)
         early = duplicate(circuit)
         expected = circuit(angles)
         late = duplicate(circuit)
@@ -330,10 +345,10 @@ def _expect_copies(subject: Subject, duplicate: Callable[[ReuploadCircuit], Reup
         expect_close(what, circuit(angles), early(angles), subject.tolerance)
     if subject.can("noise"):
         circuit = subject.circuit(_CASE, noise=NoiseModel.preset("author-code"))
-        circuit(subject.angles(_CASE))
+        circuit(subject.angles(_CASE, 2))
         copied = duplicate(circuit)
         what = "drawn noise: <Z> of a copy"
-        angles = subject.angles(_CASE)
+        angles = subject.angles(_CASE, 2)
         expect_close(what, copied(angles), circuit(angles), subject.tolerance)
 
 
@@ -370,5 +385,5 @@ def _switching_often() -> Iterator[None]:
 CHECKS = (
     *(unchanged_inputs, repeated_calls, changed_weights, interleaved_circuits, frozen_inputs),
     *(inference_mode, dtypes, strided_angles, shots, global_settings, initial_weights, state_dict),
-    *(other_backends, deep_copies, pickling, devices, threads, processes),
+    *(other_backends, deep_copies, pickling, devices, processes, threads),
 )
