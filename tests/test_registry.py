@@ -1,6 +1,7 @@
 """Backends by name: built-in ones, plugins, and what goes wrong with either."""
 
 import importlib
+import os
 import re
 import subprocess
 import sys
@@ -226,6 +227,19 @@ def test_importing_sqdr_loads_no_optional_package():
         """
     )
     assert printed == "[]"
+
+
+def test_a_plugin_is_not_imported_unasked(install, tmp_path, monkeypatch):
+    install("loud", "loud_backend", "print('imported')")
+    monkeypatch.setenv("PYTHONPATH", str(tmp_path), prepend=os.pathsep)
+    printed = run_python(
+        """
+        import sqdr
+        sqdr.create_circuit("native", 2, 2)
+        print("loud" in sqdr.backend_names())
+        """
+    )
+    assert printed == "True"
 
 
 @pytest.mark.parametrize("package", ["pennylane", "torchquantum"])

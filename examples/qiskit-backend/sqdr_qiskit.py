@@ -71,9 +71,7 @@ def _expectation_values(gates: NDArray[np.float64], pairs: Pairs) -> NDArray[np.
     for block in range(n_blocks):
         for rotations in gates[:, block]:
             for wire, (phi, theta, omega) in enumerate(rotations):
-                circuit.rz(phi, wire)
-                circuit.ry(theta, wire)
-                circuit.rz(omega, wire)
+                circuit.u(theta, omega, phi, wire)  # RZ(omega) RY(theta) RZ(phi), up to a phase
         if block < n_blocks - 1:
             for first, second in pairs:
                 circuit.cz(first, second)
