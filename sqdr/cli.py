@@ -321,7 +321,7 @@ def _backends() -> int:
             print(f"{name:<14}broken   {type(error).__name__}: {summary}")
         else:
             print(f"{name:<14}works    {installed_version(name)}")
-    for name, distribution in shadowed_plugins().items():
+    for name, distribution in shadowed_plugins():
         print(f"{name:<14}ignored  {distribution} registers this name, which is built in")
     return 0
 

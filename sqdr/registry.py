@@ -43,10 +43,6 @@ class MissingPackageError(ImportError):
 class BackendError(ValueError):
     """A backend of another distribution cannot be used; the message names both, and the fault."""
 
-    def __init__(self, entry_point: EntryPoint, fault: str) -> None:
-        origin = f"{entry_point.value}, of {_distribution(entry_point)}"
-        super().__init__(f"Backend `{entry_point.name}` ({origin}) {fault}.")
-
 
 def backend_names() -> tuple[str, ...]:
     """Names of all registered backends, installed or not: built-in first, then plugins by name."""
@@ -72,7 +68,7 @@ def load_backend(name: str) -> type[ReuploadCircuit]:
     plugin, *others = plugins
     if others:
         also = " and ".join(f"{other.value}, of {_distribution(other)}" for other in others)
-        raise BackendError(plugin, f"is registered twice, also as {also}; uninstall all but one")
+        raise _fault(plugin, f"is registered twice, also as {also}; uninstall all but one")
     return _load_plugin(plugin)
 
 
@@ -108,7 +104,7 @@ def create_circuit(
         if backend in _BUILT_IN or str(error).startswith("Argument `"):  # the caller's own
             raise
         (plugin,) = (plugin for plugin in _plugins() if plugin.name == backend)
-        raise BackendError(plugin, f"fails when a circuit is made: {_summary(error)}") from error
+        raise _fault(plugin, f"fails when a circuit is made: {_summary(error)}") from error
 
 
 def backends_with(capability: Capability) -> tuple[str, ...]:
@@ -132,9 +128,9 @@ def installed_version(name: str) -> str:
     return f"{distribution} {version(distribution)}"
 
 
-def shadowed_plugins() -> dict[str, str]:
-    """Distributions whose backends are left out, since their names are built in, by these names."""
-    return {p.name: _distribution(p) for p in _plugins() if p.name in _BUILT_IN}
+def shadowed_plugins() -> list[tuple[str, str]]:
+    """Names and distributions of the plugins that are left out, since their names are built in."""
+    return [(p.name, _distribution(p)) for p in _plugins() if p.name in _BUILT_IN]
 
 
 def _plugins() -> list[EntryPoint]:
@@ -160,18 +156,23 @@ def _load_plugin(plugin: EntryPoint) -> type[ReuploadCircuit]:
         if missing and "." not in missing and missing != plugin.module.partition(".")[0]:
             wanted, requirement = f"Backend `{plugin.name}`", _project(plugin) or missing
             raise MissingPackageError(wanted, None, missing, requirement) from error
-        raise BackendError(plugin, f"cannot be imported: {_summary(error)}") from error
+        raise _fault(plugin, f"cannot be imported: {_summary(error)}") from error
     if not (isinstance(backend, type) and issubclass(backend, ReuploadCircuit)):
-        raise BackendError(plugin, f"is no subclass of sqdr.ReuploadCircuit but {backend!r}")
+        raise _fault(plugin, f"is no subclass of sqdr.ReuploadCircuit but {backend!r}")
     if isabstract(backend):
         undefined = ", ".join(sorted(backend.__abstractmethods__))
-        raise BackendError(plugin, f"does not define {undefined}")
+        raise _fault(plugin, f"does not define {undefined}")
     declared: Any = backend.capabilities
     known = get_args(Capability)
     if not (isinstance(declared, set | frozenset) and declared <= set(known)):
-        fault = f"declares the capabilities {declared!r}, not a set of {', '.join(known)}"
-        raise BackendError(plugin, fault)
+        names = ", ".join(known)
+        raise _fault(plugin, f"declares the capabilities {declared!r}, not a set of {names}")
     return backend
+
+
+def _fault(plugin: EntryPoint, fault: str) -> BackendError:
+    origin = f"{plugin.value}, of {_distribution(plugin)}"
+    return BackendError(f"Backend `{plugin.name}` ({origin}) {fault}.")
 
 
 def _distribution(plugin: EntryPoint) -> str:

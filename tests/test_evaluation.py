@@ -207,7 +207,7 @@ def test_noise_is_drawn_from_the_seed(command, model, tmp_path, capfd):
     ("options", "message"),
     [
         (["--seed", "-1"], "Argument `seed` must be an integer of at least 0"),
-        (["--backends", "[qiskit]"], "Argument `backend` must be one of native"),
+        (["--backends", "[no-such-backend]"], "Argument `backend` must be one of native"),
         (["--noises", "[loud]"], "noises"),
         (["--noises", "[]"], "Argument `noises` must hold at least one noise"),
         (["--noises", "[{after_rotation: {BitFlip: 2}}]"], "Argument `BitFlip.p` must be"),

@@ -525,7 +525,7 @@ def test_nothing_is_downloaded(tmp_path, monkeypatch):
 
 
 def test_a_backend_that_is_not_there(folder):
-    change_config(folder, "arguments.backend", "qiskit")
+    change_config(folder, "arguments.backend", "no-such-backend")
     with pytest.raises(ValueError, match=r"^Argument `backend` must be one of native"):
         sqdr.SQDR_CNN.from_pretrained(folder)
     assert sqdr.SQDR_CNN.from_pretrained(folder, "native").backend == "native"

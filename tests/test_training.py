@@ -196,7 +196,7 @@ def test_noise_from_the_command_line(tmp_path):
         (["--epochs", "many"], "epochs"),
         (["--epochs", "0"], "Argument `epochs` must be an integer of at least 1, but is 0."),
         (["--no_such_option", "1"], "no_such_option"),
-        (["--model.backend", "qiskit"], "Argument `backend` must be one of native"),
+        (["--model.backend", "no-such-backend"], "Argument `backend` must be one of native"),
         (["--model.noise.after_rotation", "{Foo: 1}"], "Argument `channel` must be one of BitFlip"),
         (["--model.noise.after_rotation", "{BitFlip: 2}"], "Argument `BitFlip.p` must be"),
         (["--model.head", "none", "--model.n_wires", "3"], "Argument `head` must not be"),
