@@ -12,7 +12,7 @@ from sqdr.circuit import Capability, ReuploadCircuit
 from sqdr.registry import load_backend
 from sqdr.testing.cases import Case
 
-#: Largest error of <Z> by the dtype that it is computed in; of a gradient, four times as much.
+#: Largest error of <Z> by the dtype that it is computed in; gradients may be off by four times as much.
 TOLERANCES = {torch.float32: 2e-5, torch.float64: 1e-9}
 
 
