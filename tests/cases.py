@@ -29,6 +29,18 @@ CHANNELS = {
     "PhaseDamping": sqdr.PhaseDamping,
 }
 
+#: Every method of every backend: backend, its options, blocks, entanglement.
+_ENGINES = [
+    pytest.param("native", {"method": "closed-form"}, 2, "linear", id="chain"),
+    pytest.param("native", {"method": "closed-form"}, 2, "circular", id="ring"),
+    pytest.param("native", {"method": "closed-form"}, 2, "pairs", id="pairs"),
+    pytest.param("native", {"method": "closed-form"}, 3, "none", id="unentangled"),
+    pytest.param("native", {"method": "causal-cone"}, 3, "linear", id="causal-cone"),
+    pytest.param("native", {"method": "dense"}, 3, "circular", id="dense"),
+    pytest.param("pennylane", {}, 3, "linear", id="pennylane"),
+    pytest.param("torchquantum", {}, 3, "linear", id="torchquantum"),
+]
+EVERY_ENGINE = pytest.mark.parametrize(("backend", "options", "n_blocks", "entanglement"), _ENGINES)
 #: A sequence that does not commute, in one order after rotations and in another after entanglers.
 ALL_NOISE = (
     (
