@@ -3,8 +3,7 @@
 import os
 import signal
 import sys
-
-import torch
+from pathlib import Path
 
 import sqdr
 from sqdr import files, training
@@ -15,19 +14,16 @@ def die(*_, **__):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
-def save_half(checkpoint, stream):
-    """What torch.save has done when it is killed in the middle."""
-    real_save(checkpoint, stream)
-    stream.truncate(stream.tell() // 2)
+def write_half(file, content):
+    """What Path.write_bytes has done when it is killed in the middle."""
+    file.open("wb").write(content[: len(content) // 2])
     die()
 
-
-real_save = torch.save
 
 #: What may be interrupted: where its function is, and what is done instead in the fatal call.
 MOMENTS = {
     "replacing a file": (files.os, "replace", die),
-    "writing a checkpoint": (torch, "save", save_half),
+    "writing a checkpoint": (Path, "write_bytes", write_half),
     "a training step": (training.Classifier, "training_step", die),
     "a validation step": (training.Classifier, "validation_step", die),
     "a test step": (training.Classifier, "test_step", die),
@@ -67,6 +63,19 @@ def work(arguments, moment=None, fatal_call=0, drawn=None):
     if moment:
         arm(moment, fatal_call)
     sys.exit(main(arguments))
+
+
+def work_until(arguments, trains, may_go_on):
+    """Run the command, which says when it trains, and waits there until it may go on."""
+    real = training.Classifier.training_step
+
+    def wait_and_step(*step):
+        trains.set()
+        assert may_go_on.wait(60)
+        return real(*step)
+
+    training.Classifier.training_step = wait_and_step
+    work(arguments)
 
 
 if __name__ == "__main__":
