@@ -277,8 +277,7 @@ def _predict(namespace: Any) -> int:
         return _fail(error)
     for file, classes in zip(namespace.images, predictions, strict=True):
         columns = [f"{name}\t{probability:.4f}" for name, probability in classes]
-        name = os.fsencode(file).decode(errors="backslashreplace")  # any bytes can be a name
-        print(name, *columns, sep="\t")
+        print(file, *columns, sep="\t")
     return 0
 
 
