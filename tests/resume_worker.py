@@ -1,8 +1,11 @@
-"""Runs `sqdr` for test_resume.py, in a process that kills itself at a given moment."""
+"""Runs `sqdr` for test_resume.py, in a process that something happens to at a given moment."""
 
 import os
+import resource
 import signal
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from io import StringIO
 from pathlib import Path
 
 import sqdr
@@ -20,6 +23,23 @@ def write_half(file, content):
     die()
 
 
+def replace_and_fill(*names):
+    """Replace a file, after which the disk takes no more."""
+    os.rename(*names)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, resource.RLIM_INFINITY))
+
+
+def terminate_after(*arguments):
+    os.kill(os.getpid(), signal.SIGTERM)
+    return real_training_step(*arguments)
+
+
+def interrupt(*_):
+    raise KeyboardInterrupt
+
+
+real_training_step = training.Classifier.training_step
+
 #: What may be interrupted: where its function is, and what is done instead in the fatal call.
 MOMENTS = {
     "replacing a file": (files.os, "replace", die),
@@ -27,11 +47,14 @@ MOMENTS = {
     "a training step": (training.Classifier, "training_step", die),
     "a validation step": (training.Classifier, "validation_step", die),
     "a test step": (training.Classifier, "test_step", die),
+    "the last file that fits": (files.os, "replace", replace_and_fill),
+    "termination": (training.Classifier, "training_step", terminate_after),
+    "interrupt": (training.Classifier, "training_step", interrupt),
 }
 
 
 def arm(moment, fatal_call):
-    """Let the process die in this call (counted from 1) of the moment's function."""
+    """Let it happen in this call (counted from 1) of the moment's function."""
     owner, name, fatal = MOMENTS[moment]
     real, n_calls = getattr(owner, name), 0
 
@@ -58,11 +81,36 @@ def draw(what):
         training.build_model = build_with_shots
 
 
-def work(arguments, moment=None, fatal_call=0, drawn=None):
+def work(arguments, moment=None, fatal_call=0, drawn=None, errors=None, stdout=None):
+    """Run the command; what it prints on stderr goes through the connection `errors`."""
     draw(drawn)
     if moment:
         arm(moment, fatal_call)
-    sys.exit(main(arguments))
+    # stdout may be a file too, which a full disk does not take.
+    with redirect_stdout(stdout or StringIO()), redirect_stderr(StringIO()) as stderr:
+        try:
+            code = main(arguments)
+        finally:
+            if errors is not None:
+                errors.send(stderr.getvalue())
+    sys.exit(code)
+
+
+def work_with_output(descriptor_of, errors):
+    """Print the help to what `descriptor_of` opens; what is printed on stderr goes through `errors`."""
+    os.dup2(descriptor_of(), 1)
+    sys.stdout = open(1, "w", closefd=False)  # noqa: SIM115
+    work([], errors=errors, stdout=sys.stdout)
+
+
+def full_device():
+    return os.open("/dev/full", os.O_WRONLY)
+
+
+def pipe_that_nobody_reads():
+    reader, writer = os.pipe()
+    os.close(reader)
+    return writer
 
 
 def work_until(arguments, trains, may_go_on):

@@ -1,13 +1,12 @@
 """One model in several threads, one folder in several processes."""
 
-import multiprocessing
 import threading
 
 import pytest
 import resume_worker
 import torch
 from cases import BACKENDS, EVERY_ENGINE
-from commands import SMALL, assert_refused
+from commands import PROCESSES, SMALL, assert_refused
 
 import sqdr
 from sqdr.cli import main
@@ -94,10 +93,6 @@ def test_threads_share_a_model(backend):
     batches = [torch.rand(i, 1, 8, 8) for i in range(1, N_THREADS + 1)]
     expected = [evaluated(model)(images) for images in batches]
     torch.testing.assert_close(in_threads(evaluated(model), batches), expected)
-
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["jsonargparse", "sqdr.cli", "sqdr.training"])
 
 
 @pytest.fixture

@@ -1,7 +1,9 @@
 """Data sets, images and model folders that are damaged: errors that name them."""
 
+import errno
 import gzip
 import json
+import pathlib
 
 import numpy as np
 import pytest
@@ -205,3 +207,17 @@ def test_damaged_weights_are_read_or_refused(saved, data, tmp_path):
         assert str(tmp_path / "model.safetensors") in str(refused)  # noqa: PT017
     else:
         assert all(tensor.isfinite().all() for tensor in model.state_dict().values())
+
+
+def test_a_full_disk_leaves_the_saved_model_as_it_was(tmp_path, monkeypatch):
+    model = sqdr.SQDR_CNN(2, 1, 2, n_wires=2)
+    model.save_pretrained(tmp_path / "model")
+    before = {file: file.read_bytes() for file in tmp_path.rglob("*.*")}
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(pathlib.Path, "write_bytes", fail)
+    with pytest.raises(OSError, match=rf"No space left on device: '{tmp_path / 'model'}'$"):
+        model.save_pretrained(tmp_path / "model")
+    assert {file: file.read_bytes() for file in tmp_path.rglob("*.*")} == before

@@ -4,7 +4,8 @@ import json
 import string
 
 import pytest
-from commands import assert_refused
+import resume_worker
+from commands import PROCESSES, assert_refused
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -187,6 +188,21 @@ def test_what_ends_a_command_before_its_time(raised, code, lines, monkeypatch, c
     errors = capfd.readouterr().err.splitlines()
     assert len(errors) == len(lines)
     assert all(e.startswith(f"sqdr: error: {line}") for e, line in zip(errors, lines, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("output", "code", "message"),
+    [
+        (resume_worker.full_device, 1, "sqdr: error: [Errno 28] No space left on device\n"),
+        (resume_worker.pipe_that_nobody_reads, 141, ""),
+    ],
+)
+def test_output_that_cannot_be_written(output, code, message):
+    receiver, sender = PROCESSES.Pipe(duplex=False)
+    process = PROCESSES.Process(target=resume_worker.work_with_output, args=(output, sender))
+    process.start()
+    process.join()
+    assert (process.exitcode, receiver.recv()) == (code, message)
 
 
 def test_a_real_fault_shows_its_traceback(monkeypatch):
