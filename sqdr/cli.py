@@ -37,7 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         int: exit code. 2 after one line on stderr if a command is called wrongly or cannot start; 1
             after one line if it must give up, since a file cannot be written or memory is short; 130
-            if it is interrupted, and 141 if nobody reads what it prints, as a shell has it.
+            if it is interrupted, and 141 if nobody reads what it prints, as a shell has it. A
+            training that is terminated raises SystemExit with 143.
     """
     try:
         code = _run(arguments)
