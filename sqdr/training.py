@@ -473,7 +473,7 @@ def prepare(options: RunOptions) -> tuple[ImageData, SQDR_CNN]:
         As `Run`.
     """
     check_integer("epochs", options.epochs, 1)
-    check_seed(options.seed)
+    check_seed("seed", options.seed)
     check_number("learning_rate", options.learning_rate, 0)
     if options.head_learning_rate is not None:
         check_number("head_learning_rate", options.head_learning_rate, 0)

@@ -48,7 +48,7 @@ def check_number(
     return number
 
 
-def check_seed(seed: Any, name: str = "seed") -> int:
+def check_seed(name: str, seed: Any) -> int:
     """`seed` as an int that all random generators take; ValueError otherwise."""
     return check_integer(name, seed, 0, 2**32 - 1)
 
@@ -63,4 +63,4 @@ def check_seeds(seeds: Sequence[Any]) -> None:
     """ValueError unless there is at least one seed, none of them twice, and all can be seeds."""
     check_distinct("seeds", seeds)
     for seed in seeds:
-        check_seed(seed, "seeds")
+        check_seed("seeds", seed)
