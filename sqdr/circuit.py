@@ -34,7 +34,10 @@ class ReuploadCircuit(nn.Module, ABC):
 
     Calling a circuit maps angles (Tensor of shape (..., 3 * n_wires)), in radians, to expectation
     values (Tensor of shape (..., n_wires)) of the same dtype and device. Half precision is computed in
-    float32; where angles and weights differ in precision, the higher one is used.
+    float32; where angles and weights differ in precision, the higher one is used. A large angle is as
+    exact as its dtype: in float32 one of 1e6 is rounded, and added to another, in steps of 0.06. An
+    infinite angle or NaN gives NaN on the wires that depend on it and in the gradient of the weights,
+    and changes no other sample. Several threads may call one circuit at the same time.
 
     A backend subclasses this and defines `expectation_values`, nothing else.
 
@@ -83,8 +86,6 @@ class ReuploadCircuit(nn.Module, ABC):
         super().__init__()
         self.n_wires = check_integer("n_wires", n_wires, 1)
         self.n_blocks = check_integer("n_blocks", n_blocks, 1)
-        self.entanglement = entanglement
-        self.pairs = entangled_pairs(entanglement, self.n_wires)
         if noise is not None and not isinstance(noise, NoiseModel):
             raise argument_error("noise", "be a NoiseModel or None", f"is {noise!r}")
         self.shots = None if shots is None else check_integer("shots", shots, 1)
@@ -96,6 +97,9 @@ class ReuploadCircuit(nn.Module, ABC):
         self._refuse_unless_capable("noise", "noise", noise or None, None)
         self._refuse_unless_capable("float64", "dtype", dtype, torch.float32)
         self.weights = nn.Parameter(torch.empty(self.n_blocks, self.n_wires, 3, dtype=dtype))
+        # After the weights, which torch refuses to make for more wires than memory can hold.
+        self.entanglement = entanglement
+        self.pairs = entangled_pairs(entanglement, self.n_wires)
         self._generator: torch.Generator | None = None
         self._register_noise(noise or NoiseModel())
         self.reset_parameters()

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -30,6 +31,7 @@ from sqdr.registry import (
     installed_version,
     shadowed_plugins,
 )
+from sqdr.validation import argument_error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,17 +41,47 @@ def main(arguments: Sequence[str] | None = None) -> int:
         arguments (sequence of str or None): those after the program's name; None takes the process's.
 
     Returns:
-        int: exit code; 2 after one line on stderr if a command is called wrongly or cannot start.
+        int: exit code. 2 after one line on stderr if a command is called wrongly or cannot start; 1
+            after one line if it must give up, since a file cannot be written or memory is short; 130
+            if it is interrupted, and 141 if nobody reads what it prints, as a shell has it. A
+            training that is terminated raises SystemExit with 143.
     """
+    try:
+        code = _run(arguments)
+        sys.stdout.flush()
+    except KeyboardInterrupt:
+        return 130
+    except SystemExit as stop:
+        if isinstance(stop.__context__, KeyboardInterrupt):  # which Lightning has caught
+            return 130
+        raise
+    except BrokenPipeError:
+        _abandon_output()
+        return 141
+    except (OSError, MemoryError) as error:
+        _abandon_output()
+        return _fail(error, code=1)
+    except RuntimeError as error:
+        if not _is_lack_of_memory(error):
+            raise
+        return _fail(error, code=1)
+    return code
+
+
+def _run(arguments: Sequence[str] | None) -> int:
+    """Run a command; its exit code."""
     try:
         import jsonargparse
     except ModuleNotFoundError:
         return _fail(MissingPackageError("The command sqdr", "train", "jsonargparse"))
-    parser = _parser(jsonargparse)
+    parser, commands = _parser(jsonargparse)
     try:
         options = parser.parse_args(arguments)
-    except jsonargparse.ArgumentError as error:
-        return _fail(error)
+        if options.subcommand:
+            defaults = commands[options.subcommand].get_defaults()
+            _check_values(options[options.subcommand], defaults)
+    except (jsonargparse.ArgumentError, ValueError, OSError, RecursionError) as error:
+        return _fail(error)  # the latter from files that are no text, or nested too deeply
     match options.subcommand:
         case "train":
             return _train(parser.instantiate(options).train)
@@ -73,7 +105,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _parser(jsonargparse: Any) -> Any:
+def _parser(jsonargparse: Any) -> tuple[Any, Mapping[str, Any]]:
+    """The parser of the command line, and those of the commands by their names."""
+
     def new_parser(description: str, **options: Any) -> Any:
         return jsonargparse.ArgumentParser(description=description, exit_on_error=False, **options)
 
@@ -118,7 +152,19 @@ def _parser(jsonargparse: Any) -> Any:
     subcommands.add_subcommand("bench", bench, help="find the fastest backend for a circuit")
     backends = new_parser("List the backends and whether they work here.")
     subcommands.add_subcommand("backends", backends, help="list the backends")
-    return parser
+    return parser, subcommands.choices
+
+
+def _check_values(options: Any, defaults: Any, prefix: str = "") -> None:
+    """ValueError for what jsonargparse lets pass in files: groups that are no mappings, no value."""
+    for name, default in vars(defaults).items():
+        value = options.get(name)
+        if isinstance(default, type(defaults)):
+            if not isinstance(value, type(defaults)):
+                raise argument_error(prefix + name, "be a mapping of options", f"is {value!r}")
+            _check_values(value, default, f"{prefix}{name}.")
+        elif value is None and default is not None:
+            raise argument_error(prefix + name, "have a value", "has none")
 
 
 def _fill(kind: Any, namespace: Any, **values: Any) -> Any:
@@ -326,7 +372,22 @@ def _backends() -> int:
     return 0
 
 
-def _fail(error: Exception) -> int:
-    message = " ".join(str(error).split())
+def _fail(error: Exception, code: int = 2) -> int:
+    message = " ".join(str(error).split()) or type(error).__name__
     print(f"sqdr: error: {message}", file=sys.stderr)
-    return 2
+    return code
+
+
+def _abandon_output() -> None:
+    """Drop what stdout does not take, on which Python would fail again at its end."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
+def _is_lack_of_memory(error: RuntimeError) -> bool:
+    """Whether torch could not allocate a tensor; on the CPU it has no class for that."""
+    messages = "DefaultCPUAllocator: can't allocate memory", "Storage size calculation overflowed"
+    is_on_cpu = any(message in str(error) for message in messages)
+    return isinstance(error, torch.OutOfMemoryError) or is_on_cpu

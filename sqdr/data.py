@@ -19,7 +19,7 @@ from torch.utils.data import DataLoader, TensorDataset
 from sqdr.images import resized
 from sqdr.options import DataName, DataOptions
 from sqdr.parallel import WHOLE, Share, SharedBatches
-from sqdr.spiking import SMALLEST_IMAGE
+from sqdr.spiking import LARGEST_IMAGE, SMALLEST_IMAGE
 from sqdr.validation import argument_error, check_integer, check_number
 
 _TORCHVISION = {
@@ -62,7 +62,7 @@ class ImageData(lightning.LightningDataModule):
         super().__init__()
         check_integer("batch_size", options.batch_size, 1)
         if options.image_size is not None:
-            check_integer("image_size", options.image_size, SMALLEST_IMAGE)
+            check_integer("image_size", options.image_size, SMALLEST_IMAGE, LARGEST_IMAGE)
         check_number("validation_fraction", options.validation_fraction, 0.01, 0.9)
         self.options = options
         train, test, names = load_images(options.name, options.root, options.download)
@@ -129,14 +129,19 @@ def load_images(name: DataName, root: Path, download: bool) -> tuple[Images, Ima
     loader = getattr(_torchvision_datasets(), _TORCHVISION[name])
     try:
         train, test = (loader(root, train=part, download=download) for part in (True, False))
-    except RuntimeError as error:
-        if download or "not found" not in str(error):
-            raise
-        raise FileNotFoundError(
-            f"Data set {name} is not in {root}: allow its download with --data.download true, "
-            "or name its folder with --data.root."
-        ) from error
-    return _as_images(train), _as_images(test), [str(name) for name in train.classes]
+        class_names = [str(name) for name in train.classes]
+        n_classes = len(class_names)
+        return _as_images(train, n_classes), _as_images(test, n_classes), class_names
+    except OSError:
+        raise
+    except Exception as error:  # torchvision's readers raise whatever their parsers meet
+        if isinstance(error, RuntimeError) and "not found" in str(error) and not download:
+            raise FileNotFoundError(
+                f"Data set {name} is not in {root}: allow its download with --data.download true, "
+                "or name its folder with --data.root."
+            ) from error
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise ValueError(f"Data set {name} in {root} cannot be read: {reason}") from error
 
 
 def augment(images: Tensor, augmentation: str, share: Share = WHOLE) -> Tensor:
@@ -184,11 +189,18 @@ def _torchvision_datasets() -> Any:
     return datasets
 
 
-def _as_images(dataset: Any) -> Images:
-    """torchvision keeps grey images as (n, h, w) tensors and colour ones as (n, h, w, 3) arrays."""
-    images = torch.as_tensor(dataset.data)
+def _as_images(dataset: Any, n_classes: int) -> Images:
+    """torchvision keeps grey images as (n, h, w) tensors and colour ones as (n, h, w, 3) arrays.
+
+    It does not check that they fit their labels.
+    """
+    images, labels = torch.as_tensor(dataset.data), torch.as_tensor(dataset.targets)
     images = images.unsqueeze(1) if images.dim() == 3 else images.permute(0, 3, 1, 2)
-    return Images(images.float() / 255, torch.as_tensor(dataset.targets))
+    if labels.shape != images.shape[:1] or len(labels) == 0:
+        raise ValueError(f"there are {len(images)} images and {len(labels)} labels")
+    if not 0 <= labels.min() <= labels.max() < n_classes:
+        raise ValueError(f"its labels are not all from 0 to {n_classes - 1}")
+    return Images(images.float() / 255, labels)
 
 
 def _stratified_split(split: Images, held_out: float) -> tuple[Images, Images]:
@@ -219,7 +231,7 @@ def _checked_classes(classes: Sequence[int], n_classes: int) -> list[int]:
 
 def _keep_classes(split: Images, classes: list[int]) -> Images:
     """Only the images of `classes`, relabelled 0, 1, ... in that order."""
-    places = torch.full((int(split.labels.max()) + 1,), -1)
+    places = torch.full((1 + max(*classes, int(split.labels.max())),), -1)
     places[classes] = torch.arange(len(classes))
     labels = places[split.labels]
     return Images(split.images[labels >= 0], labels[labels >= 0])

@@ -17,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from sqdr.model import SQDR_CNN
 from sqdr.noise import NoiseModel
 from sqdr.options import DataName, DataOptions, NoiseOptions, build_noise
-from sqdr.validation import argument_error, check_integer
+from sqdr.validation import argument_error, check_integer, check_seed
 
 _PREDICTED_AT_ONCE = 256
 
@@ -111,7 +111,7 @@ def predict(files: Sequence[Path], options: PredictionOptions) -> list[list[Pred
     from sqdr.pretrained_config import read_config
 
     check_integer("top", options.top, 1)
-    check_integer("seed", options.seed, 0)
+    check_seed("seed", options.seed)
     config = read_config(options.model)
     model = SQDR_CNN.from_pretrained(options.model, options.backend)
     pictures = [read_image(file, model.in_channels, options.invert) for file in files]
@@ -143,7 +143,7 @@ def evaluate(options: EvaluationOptions) -> list[Evaluation]:
     from sqdr.pretrained_config import read_config
 
     check_integer("batch_size", options.batch_size, 1)
-    check_integer("seed", options.seed, 0)
+    check_seed("seed", options.seed)
     if options.max_images is not None:
         check_integer("max_images", options.max_images, 1)
     if not options.noises:

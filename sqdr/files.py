@@ -16,6 +16,8 @@ UNFINISHED = "unfinished-"
 def whole_file(file: Path) -> Iterator[Path]:
     """A name to write to, which replaces `file` at the end; after an exception `file` is as it was.
 
+    An OSError names `file`, as that of a full disk does not by itself.
+
     After a power failure it is the old or the new file as well, since the new one is on the disk before
     it takes the name.
     """
@@ -25,6 +27,9 @@ def whole_file(file: Path) -> Iterator[Path]:
         with unfinished.open("rb") as stream:
             os.fsync(stream.fileno())
         os.replace(unfinished, file)
+    except OSError as error:
+        error.filename = error.filename or str(file)
+        raise
     finally:
         unfinished.unlink(missing_ok=True)
 

@@ -58,6 +58,7 @@ def read_image(file: Path, channels: int, invert: bool = False) -> Tensor:
         raise argument_error("channels", "be 1 or 3 for image files", f"is {channels}")
     try:
         with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as opened:
                 pixels, white = _pixels(ImageOps.exif_transpose(opened), _MODES[channels])

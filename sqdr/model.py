@@ -20,6 +20,16 @@ from sqdr.validation import argument_error, check_integer, check_number
 
 Head = Literal["linear-relu", "linear", "none"]
 
+#: Bounds that no real model comes near; products of them still fit into 64 bits.
+LARGEST = {
+    "T": 10_000,
+    "in_channels": 1_000,
+    "num_class": 100_000,
+    "n_wires": 100_000,
+    "qdr_block": 100_000,
+    "width": 1_000,
+}
+
 
 class SQDR_CNN(nn.Module):
     """The hybrid spiking-quantum image classifier of arXiv 2512.03895.
@@ -80,11 +90,13 @@ class SQDR_CNN(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
-        self.T = check_integer("T", T, 1)
-        self.in_channels = check_integer("in_channels", in_channels, 1)
-        self.num_class = check_integer("num_class", num_class, 1)
+        self.T = check_integer("T", T, 1, LARGEST["T"])
+        self.in_channels = check_integer("in_channels", in_channels, 1, LARGEST["in_channels"])
+        self.num_class = check_integer("num_class", num_class, 1, LARGEST["num_class"])
+        check_integer("n_wires", n_wires, 1, LARGEST["n_wires"])
+        check_integer("qdr_block", qdr_block, 1, LARGEST["qdr_block"])
+        self.width = check_integer("width", width, 1, LARGEST["width"])
         self.angle_scale = check_number("angle_scale", angle_scale)
-        self.width = check_integer("width", width, 1)
         if head is None:
             head = "linear-relu" if use_mlp else "none"
         if head not in ("linear-relu", "linear", "none"):

@@ -277,7 +277,7 @@ class NoiseModel:
         object.__setattr__(self, "readout_error", error)
 
     @staticmethod
-    def preset(name: str, **options: Any) -> NoiseModel:
+    def preset(name: str, /, **options: Any) -> NoiseModel:
         """A noise model by name.
 
         "author-code", without options, is what the published code of SQDR-CNN does (arXiv 2512.03895,
@@ -343,7 +343,7 @@ class NoiseModel:
         if not isinstance(plain, Mapping):
             raise argument_error("noise", "be a mapping", f"is {plain!r}")
         if "preset" in plain:
-            options = {key: value for key, value in plain.items() if key != "preset"}
+            options = {str(key): value for key, value in plain.items() if key != "preset"}
             return NoiseModel.preset(plain["preset"], **options)
         known = [field.name for field in fields(NoiseModel)]
         for key in plain:

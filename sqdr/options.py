@@ -250,7 +250,8 @@ def build_noise(options: NoiseOptions) -> NoiseModel:
     for name, value in channels.items():
         if value not in ({}, [], (), 0):
             raise argument_error(name, "be left out where there is a `preset`", f"is {value!r}")
-    return NoiseModel.preset(options.preset, **options.preset_options)
+    named = {str(name): value for name, value in options.preset_options.items()}
+    return NoiseModel.preset(options.preset, **named)
 
 
 #: Options that say how a run is done and not what comes out; a study of many runs sets them itself.

@@ -187,8 +187,12 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
     with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as workplace:
         new, old = Path(workplace) / "new", Path(workplace) / "old"
         new.mkdir()
-        for name, content in files.items():
-            (new / name).write_bytes(content)
+        try:
+            for name, content in files.items():
+                (new / name).write_bytes(content)
+        except OSError as error:  # that of a full disk names no file
+            error.filename = str(folder)
+            raise
         try:
             if exists:
                 os.rename(folder, old)

@@ -14,25 +14,15 @@ from typing import Any
 from torch import nn
 
 from sqdr.circuit import ReuploadCircuit, entangled_pairs
-from sqdr.model import SQDR_CNN
+from sqdr.model import LARGEST, SQDR_CNN
 from sqdr.noise import NoiseModel
-from sqdr.spiking import SMALLEST_IMAGE
+from sqdr.spiking import LARGEST_IMAGE, SMALLEST_IMAGE
 from sqdr.validation import argument_error
 
 CONFIG = "config.json"
 MODEL_TYPE = "sqdr-cnn"
 FORMAT_VERSION = 1
 
-#: Bounds that no real model comes near; products of them still fit into 64 bits.
-_LARGEST = {
-    "T": 10_000,
-    "in_channels": 1_000,
-    "num_class": 100_000,
-    "n_wires": 100_000,
-    "qdr_block": 100_000,
-    "width": 1_000,
-}
-_LARGEST_IMAGE = 10_000
 _MOST_PAIRS = 10_000
 _MOST_BYTES = 2**20
 
@@ -181,7 +171,7 @@ def from_json(text: bytes) -> PretrainedConfig:
     names = map(str, range(n_outputs)) if names is None else _list("class_names", names, n_outputs)
     size = content["image_size"]
     if size is not None:
-        size = _integer("image_size", size, _LARGEST_IMAGE, least=SMALLEST_IMAGE)
+        size = _integer("image_size", size, LARGEST_IMAGE, least=SMALLEST_IMAGE)
     data = content["data"]
     _check_keys("data", data, ("name", "classes"))
     classes = _list("data.classes", data["classes"], n_outputs) if data["classes"] != [] else []
@@ -196,8 +186,8 @@ def from_json(text: bytes) -> PretrainedConfig:
 
 def _parsed_arguments(arguments: Any) -> dict[str, Any]:
     others = ("init_mode", "init_range", "backend", "noise", "entanglement", "angle_scale", "head")
-    _check_keys("arguments", arguments, (*_LARGEST, *others))
-    for name, largest in _LARGEST.items():
+    _check_keys("arguments", arguments, (*LARGEST, *others))
+    for name, largest in LARGEST.items():
         _integer(name, arguments[name], largest)
     _choice("init_mode", arguments["init_mode"], ("normal", "uniform"))
     low, high = (_number("init_range", b) for b in _list("init_range", arguments["init_range"], 2))

@@ -13,6 +13,8 @@ from torch.autograd.function import once_differentiable
 N_PHASES = 8
 #: The smallest image that survives three poolings.
 SMALLEST_IMAGE = 8
+#: A bound that no real image set comes near.
+LARGEST_IMAGE = 10_000
 #: Numbers that a convolution computes in one call, 16 MB in single precision.
 MOST_CONVOLVED = 2**22
 

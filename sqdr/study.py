@@ -24,6 +24,7 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from threading import Thread
 from typing import Any, Literal
@@ -35,7 +36,7 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
-from torch.multiprocessing.spawn import spawn
+from torch.multiprocessing.spawn import ProcessException, spawn
 
 from sqdr.folders import check_folder, write_configuration
 from sqdr.validation import check_integer
@@ -217,7 +218,7 @@ def finish_cells(
         list or None: the values of each cell; None if other machines are still running some.
 
     Raises:
-        torch.multiprocessing.ProcessException: as `run_in_processes`.
+        As `run_in_processes`.
     """
     open_study = partial(SharedStudy, folder, cells, directions)
     run_in_processes(open_study, run_cell, jobs)
@@ -238,19 +239,26 @@ def run_in_processes(
         jobs (int or None): processes, of one thread each; None, the default, stands for all cores.
 
     Raises:
-        torch.multiprocessing.ProcessException: if a process fails, which ends the others. Finished
-            cells stay finished.
+        OSError: if a process cannot read or write a file, which ends the others. Finished cells stay
+            finished.
+        torch.multiprocessing.ProcessException: likewise if it fails for another reason.
     """
     trials = open_trials()
     n_open = max(0, trials.n_cells - trials.n_finished)
+    failures = multiprocessing.get_context("spawn").SimpleQueue()
     processes = spawn(  # type: ignore[no-untyped-call]
-        _work, (open_trials, run_cell), nprocs=min(check_jobs(jobs), n_open), join=False
+        _work, (open_trials, run_cell, failures), nprocs=min(check_jobs(jobs), n_open), join=False
     )
     columns = *Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn()
     with Progress(*columns, disable=not sys.stdout.isatty()) as progress:
         bar = progress.add_task("cells", total=trials.n_cells, completed=trials.n_finished)
-        while not processes.join(timeout=1):
-            progress.update(bar, completed=trials.n_finished)
+        try:
+            while not processes.join(timeout=1):
+                progress.update(bar, completed=trials.n_finished)
+        except ProcessException:
+            if failures.empty():
+                raise
+            raise failures.get() from None
         progress.update(bar, completed=trials.n_finished)
 
 
@@ -259,13 +267,22 @@ def check_jobs(jobs: int | None) -> int:
     return os.cpu_count() or 1 if jobs is None else check_integer("jobs", jobs, 1)
 
 
-def _work(_: int, open_trials: Callable[[], SharedTrials], run_cell: CellFunction) -> None:
+def _work(
+    _: int,
+    open_trials: Callable[[], SharedTrials],
+    run_cell: CellFunction,
+    failures: SimpleQueue[OSError],
+) -> None:
     """What each process does: run cells until there are none left, or the parent process is gone."""
     Thread(target=_end_with_parent, daemon=True).start()
     torch.set_num_threads(1)
-    trials = open_trials()
-    while trials.run_next(run_cell):
-        pass
+    try:
+        trials = open_trials()
+        while trials.run_next(run_cell):
+            pass
+    except OSError as error:
+        failures.put(error)
+        raise
 
 
 def _end_with_parent() -> None:

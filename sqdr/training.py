@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import io
 import logging
 import math
 import os
+import signal
 import sys
 import warnings
 from collections.abc import Iterator, Mapping
@@ -22,6 +24,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.plugins import TorchCheckpointIO
 from lightning.pytorch.strategies import DDPStrategy
+from lightning.pytorch.utilities.exceptions import SIGTERMException
 from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
@@ -35,7 +38,7 @@ from sqdr.monitoring import PARTS, GradientNorms, gradient_norm_name, tensorboar
 from sqdr.options import ModelOptions, RunOptions, TrainerOptions, as_plain, build_noise
 from sqdr.parallel import SharedBatchNorm
 from sqdr.twins import make_twin
-from sqdr.validation import argument_error, check_integer, check_number
+from sqdr.validation import argument_error, check_integer, check_number, check_seed
 
 
 class Classifier(lightning.LightningModule):
@@ -225,9 +228,11 @@ class WholeCheckpoints(TorchCheckpointIO):
     ) -> None:
         file = Path(path)
         file.parent.mkdir(parents=True, exist_ok=True)
-        # Given a name, torch.save would write it into the file.
-        with whole_file(file) as unfinished, unfinished.open("wb") as stream:
-            torch.save(checkpoint, stream)
+        # Into memory first: on a full disk torch.save ends in an error about positions in its file.
+        content = io.BytesIO()
+        torch.save(checkpoint, content)
+        with whole_file(file) as unfinished:
+            unfinished.write_bytes(content.getbuffer())
 
 
 class Run:
@@ -268,7 +273,7 @@ class Run:
         self._logger = tensorboard_logger(self.folder) if options.tensorboard else False
         self._check_shares(trainer.world_size)
         if self.is_main_process:
-            self._claim_folder(configuration)
+            self._claim_folder(configuration, resume)
         last = self.folder / _LAST
         self.checkpoint = last if resume and last.exists() else None
         self.accuracy = read_accuracy(self.folder) if resume else None
@@ -298,8 +303,11 @@ class Run:
             enable_progress_bar=show_progress,
             default_root_dir=self.folder,
         )
-        with quiet():
-            trainer.fit(classifier, self.data, ckpt_path=self.checkpoint, weights_only=True)
+        try:
+            with quiet():
+                trainer.fit(classifier, self.data, ckpt_path=self.checkpoint, weights_only=True)
+        except SIGTERMException:  # with which Lightning would end the process as if all were well
+            raise SystemExit(128 + signal.SIGTERM) from None
         accuracy = self._test(classifier, files.rows) if self.is_main_process else math.nan
         self.accuracy = trainer.strategy.broadcast(accuracy)
         self._lock.release()
@@ -365,7 +373,7 @@ class Run:
         """Accept a new or empty folder, or the run to resume."""
         if resume:
             check_folder("run", self.folder, configuration, {_LOCK}, _OF_MACHINES)
-        elif self.folder.exists() and (not self.folder.is_dir() or any(self.folder.iterdir())):
+        elif self.folder.exists() and not _is_empty(self.folder):
             raise argument_error("run", "be a new or empty folder", f"{self.folder} is not")
 
     def _check_shares(self, n_processes: int) -> None:
@@ -378,7 +386,7 @@ class Run:
             must = f"leave an image for each of {n_processes} processes"
             raise argument_error("validation_fraction", must, f"leaves {n_images}")
 
-    def _claim_folder(self, configuration: dict[str, Any]) -> None:
+    def _claim_folder(self, configuration: dict[str, Any], resume: bool) -> None:
         """Make the folder that of this run, without what a killed process was writing."""
         self.folder.mkdir(parents=True, exist_ok=True)
         try:
@@ -386,6 +394,7 @@ class Run:
         except Timeout:
             but = f"another process trains in {self.folder}"
             raise argument_error("run", "not be in use", but) from None
+        self._check_folder(configuration, resume)  # another process may have been here meanwhile
         for unfinished in self.folder.rglob(f"{UNFINISHED}*"):
             unfinished.unlink()
         write_configuration(self.folder, configuration)
@@ -403,6 +412,11 @@ _OF_MACHINES = {
     "trainer.devices",
     "trainer.num_nodes",
 }
+
+
+def _is_empty(folder: Path) -> bool:
+    """Whether a path is a folder without files, but for the lock of a run that could not start."""
+    return folder.is_dir() and all(path.name == _LOCK for path in folder.iterdir())
 
 
 def read_accuracy(folder: Path) -> float | None:
@@ -459,7 +473,7 @@ def prepare(options: RunOptions) -> tuple[ImageData, SQDR_CNN]:
         As `Run`.
     """
     check_integer("epochs", options.epochs, 1)
-    check_integer("seed", options.seed, 0)
+    check_seed("seed", options.seed)
     check_number("learning_rate", options.learning_rate, 0)
     if options.head_learning_rate is not None:
         check_number("head_learning_rate", options.head_learning_rate, 0)

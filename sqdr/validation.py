@@ -11,8 +11,8 @@ def argument_error(name: str, must: str, but: str) -> ValueError:
     return ValueError(f"Argument `{name}` must {must}, but {but}.")
 
 
-def check_integer(name: str, value: Any, minimum: int) -> int:
-    """`value` as an int of at least `minimum`; ValueError otherwise."""
+def check_integer(name: str, value: Any, minimum: int, maximum: float = math.inf) -> int:
+    """`value` as an int in [minimum, maximum]; ValueError otherwise."""
     must = f"be an integer of at least {minimum}"
     if isinstance(value, bool):
         raise argument_error(name, must, f"is {value!r}")
@@ -22,6 +22,8 @@ def check_integer(name: str, value: Any, minimum: int) -> int:
         raise argument_error(name, must, f"is {value!r}") from None
     if integer < minimum:
         raise argument_error(name, must, f"is {integer}")
+    if integer > maximum:
+        raise argument_error(name, f"be at most {maximum:,}", f"is {integer}")
     return integer
 
 
@@ -46,6 +48,11 @@ def check_number(
     return number
 
 
+def check_seed(name: str, seed: Any) -> int:
+    """`seed` as an int that all random generators take; ValueError otherwise."""
+    return check_integer(name, seed, 0, 2**32 - 1)
+
+
 def check_distinct(name: str, values: Sequence[Any]) -> None:
     """ValueError unless there is at least one value, and none of them twice."""
     if not values or len(set(values)) < len(values):
@@ -56,4 +63,4 @@ def check_seeds(seeds: Sequence[Any]) -> None:
     """ValueError unless there is at least one seed, none of them twice, and all can be seeds."""
     check_distinct("seeds", seeds)
     for seed in seeds:
-        check_integer("seeds", seed, 0)
+        check_seed("seeds", seed)

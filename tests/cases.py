@@ -12,3 +12,16 @@ DUPLICATES = pytest.mark.parametrize(
     [copy.deepcopy, lambda module: pickle.loads(pickle.dumps(module))],
     ids=["deepcopy", "pickle"],
 )
+
+#: Every method of every backend: backend, its options, blocks, entanglement.
+_ENGINES = [
+    pytest.param("native", {"method": "closed-form"}, 2, "linear", id="chain"),
+    pytest.param("native", {"method": "closed-form"}, 2, "circular", id="ring"),
+    pytest.param("native", {"method": "closed-form"}, 2, "pairs", id="pairs"),
+    pytest.param("native", {"method": "closed-form"}, 3, "none", id="unentangled"),
+    pytest.param("native", {"method": "causal-cone"}, 3, "linear", id="causal-cone"),
+    pytest.param("native", {"method": "dense"}, 3, "circular", id="dense"),
+    pytest.param("pennylane", {}, 3, "linear", id="pennylane"),
+    pytest.param("torchquantum", {}, 3, "linear", id="torchquantum"),
+]
+EVERY_ENGINE = pytest.mark.parametrize(("backend", "options", "n_blocks", "entanglement"), _ENGINES)

@@ -1,6 +1,7 @@
 """Small trainings for the tests of the command line, and what they read and expect."""
 
 import csv
+import multiprocessing
 
 from sqdr.cli import main
 from sqdr.options import DataOptions, ModelOptions, RunOptions
@@ -18,6 +19,10 @@ TRAINING = RunOptions(
     epochs=4,
     learning_rate=0.1,
 )
+
+#: Processes that start quickly.
+PROCESSES = multiprocessing.get_context("forkserver")
+PROCESSES.set_forkserver_preload(["jsonargparse", "sqdr.cli", "sqdr.training"])
 
 
 def read_rows(file):

@@ -4,6 +4,7 @@ It says "ready", waits for a line on stdin before it starts, and says on stdout 
 the cell that it is told to stay in, it waits for a second line on stdin.
 """
 
+import errno
 import signal
 import sys
 from functools import partial
@@ -33,6 +34,10 @@ def run_cell(stay, cell):
 def run_forever(cell):
     print(cell["seed"], flush=True)
     Event().wait()
+
+
+def run_on_a_full_disk(_):
+    raise OSError(errno.ENOSPC, "No space left on device", "metrics.csv")
 
 
 def main(kind, folder, n_cells, stay):

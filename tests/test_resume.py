@@ -1,16 +1,16 @@
 """Runs that are killed at any moment end, once resumed, as if they had not been."""
 
-import multiprocessing
+import errno
 import shutil
 import signal
 
 import pytest
 import resume_worker
 import torch
-from commands import assert_refused
+from commands import PROCESSES, assert_refused
 from filelock import FileLock
 
-from sqdr import training
+from sqdr import files, training
 from sqdr.cli import main
 from sqdr.files import UNFINISHED
 
@@ -24,9 +24,6 @@ SMALL = [
 #: Files that such a run replaces: its configuration, three for each epoch but two for the last, which
 #: is not better, two pictures and the test.
 N_FILES = 12
-
-PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["jsonargparse", "sqdr.cli", "sqdr.training"])
 
 
 def run(folder, *options, **how):
@@ -104,6 +101,49 @@ def test_a_run_that_is_killed_after_each_epoch(uninterrupted, tmp_path):
         run(tmp_path / "run", "--resume", moment="a training step", fatal_call=7) for _ in range(3)
     ]
     assert exit_codes == [-signal.SIGKILL, -signal.SIGKILL, 0]
+    assert contents(tmp_path / "run") == contents(uninterrupted)
+
+
+@pytest.mark.parametrize(
+    ("n_files", "file"),
+    [
+        (1, "metrics.csv"),
+        (2, "checkpoints/best.ckpt"),
+        (6, "checkpoints/last.ckpt"),
+        (9, "curves.png"),
+        (11, "model"),
+    ],
+)
+def test_a_full_disk_costs_nothing_that_was_good(n_files, file, uninterrupted, tmp_path):
+    receiver, sender = PROCESSES.Pipe(duplex=False)
+    full = {"moment": "the last file that fits", "fatal_call": n_files, "errors": sender}
+    assert run(tmp_path / "run", **full) == 1
+    assert receiver.recv().splitlines() == [
+        f"sqdr: error: [Errno {errno.EFBIG}] File too large: '{tmp_path / 'run' / file}'"
+    ]
+    assert not list((tmp_path / "run").rglob(f"{UNFINISHED}*"))
+    assert run(tmp_path / "run", "--resume") == 0
+    assert contents(tmp_path / "run") == contents(uninterrupted)
+
+
+def test_a_disk_that_is_full_from_the_start(tmp_path, monkeypatch, capfd):
+    def fail(_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(files.os, "fsync", fail)
+        assert main([*SMALL, "--run", str(tmp_path / "run")]) == 2
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.endswith(f"No space left on device: '{tmp_path / 'run' / 'config.yaml'}'")
+    assert main([*SMALL, "--run", str(tmp_path / "run"), "--epochs", "1"]) == 0
+
+
+@pytest.mark.parametrize(("moment", "code"), [("termination", 143), ("interrupt", 130)])
+def test_a_stopped_run_says_so_by_its_exit_code_alone(moment, code, uninterrupted, tmp_path):
+    receiver, sender = PROCESSES.Pipe(duplex=False)
+    assert run(tmp_path / "run", moment=moment, fatal_call=15, errors=sender) == code
+    assert receiver.recv() == ""
+    assert run(tmp_path / "run", "--resume") == 0
     assert contents(tmp_path / "run") == contents(uninterrupted)
 
 

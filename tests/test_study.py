@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import torch
 import yaml
-from study_worker import DIRECTIONS, cells_of, values_of
+from study_worker import DIRECTIONS, cells_of, run_on_a_full_disk, values_of
 
 from sqdr.study import SharedStudy, claim_folder, finish_cells
 
@@ -63,6 +63,11 @@ def test_every_cell_runs_once_in_order(tmp_path):
     assert values(tmp_path) == [None] * 6
     assert run_cells(tmp_path) == [0, 1, 2, 3, 4, 5]
     assert values(tmp_path) == ALL_VALUES
+
+
+def test_a_full_disk_is_reported_as_what_it_is(tmp_path):
+    with pytest.raises(OSError, match=r"^\[Errno 28\] No space left on device: 'metrics.csv'$"):
+        finish_cells(tmp_path, CELLS, DIRECTIONS, run_on_a_full_disk, jobs=1)
 
 
 def test_finished_cells_stay_finished(tmp_path):

@@ -2,13 +2,14 @@
 
 import inspect
 import math
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from threading import RLock
 from typing import Any, ClassVar
 
 import pennylane as qml
 import torch
 from torch import Tensor
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 from sqdr.circuit import Capability, ReuploadCircuit
@@ -35,15 +36,14 @@ _OPERATIONS: dict[type[Channel], Any] = {
 #: included.
 _CHUNK_BYTES = 2**31
 
-#: PennyLane 0.45 records operations in one queue of the process, so threads take turns.
-_QUEUE = RLock()
+#: Held while PennyLane works: it queues the gates of all threads in one place; devices have a state.
+_PENNYLANE = RLock()
 
 
 class PennyLaneCircuit(ReuploadCircuit):
     """A re-uploading circuit on a PennyLane device.
 
-    Evaluations in several threads take turns. Backward passes may overlap with backpropagation alone:
-    PennyLane's other methods evaluate circuits there.
+    Evaluations in several threads take turns.
 
     Args:
         device (str or None): name of any PennyLane device. Default: "default.qubit" without noise and
@@ -83,10 +83,14 @@ class PennyLaneCircuit(ReuploadCircuit):
 
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
         if self._qnode is None or self._qnode.shots or self.shots is not None:
-            self._qnode = self._new_qnode(self._seed())
+            with _PENNYLANE:
+                self._qnode = self._new_qnode(self._seed())
         noise = self.realised_noise(angles)
         if not self._broadcasts or _differs_between_samples(noise):
-            values = [self._evaluate(a, weights, _of_sample(noise, i)) for i, a in enumerate(angles)]
+            values = [
+                self._of_one_sample(row, weights, _of_sample(noise, sample))
+                for sample, row in enumerate(angles)
+            ]
             return torch.stack(values)
         noise = _of_sample(noise, 0)
         chunks = torch.split(angles, self._samples_in_chunk(len(angles)))
@@ -103,9 +107,24 @@ class PennyLaneCircuit(ReuploadCircuit):
 
         The strengths of `noise` broadcast to (n_blocks, n_wires).
         """
-        with _QUEUE:
+        with _PENNYLANE:
             values = torch.stack(self._qnode(angles, weights, noise), dim=-1)
         return values.reshape(*angles.shape[:-2], self.n_wires).to(angles.dtype)
+
+    def _of_one_sample(self, angles: Tensor, weights: Tensor, noise: NoiseModel) -> Tensor:
+        """<Z> (n_wires,) for angles (n_wires, 3)."""
+        if not angles.isfinite().all():  # of which a device may make anything
+            return math.nan * (angles.sum(-1) + weights.sum((0, 2)))
+        if self._broadcasts or not torch.is_grad_enabled():
+            return self._evaluate(angles, weights, noise)
+        tensors = {n: s for n, _, s in noise.named_strengths() if isinstance(s, Tensor)}
+
+        def evaluate(angles: Tensor, weights: Tensor, *strengths: Tensor) -> Tensor:
+            realised = noise.with_strengths(dict(zip(tensors, strengths, strict=True)))
+            return self._evaluate(angles, weights, realised)
+
+        values: Tensor = _OnDevice.apply(evaluate, angles, weights, *tensors.values())
+        return values
 
     @property
     def _broadcasts(self) -> bool:
@@ -182,6 +201,29 @@ class PennyLaneCircuit(ReuploadCircuit):
     def __getstate__(self) -> dict[str, Any]:
         # A QNode holds a device and cannot be copied or pickled; the copy makes its own.
         return self.__dict__ | {"_qnode": None}
+
+
+class _OnDevice(torch.autograd.Function):
+    """A function of tensors that PennyLane differentiates on the device, for one thread at a time."""
+
+    @staticmethod
+    def forward(ctx: Any, function: Callable[..., Tensor], *inputs: Tensor) -> Tensor:
+        ctx.inputs = [tensor.detach().requires_grad_(tensor.requires_grad) for tensor in inputs]
+        with torch.enable_grad():
+            ctx.values = function(*ctx.inputs)
+        values: Tensor = ctx.values.detach()
+        return values
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        differentiated = [tensor for tensor in ctx.inputs if tensor.requires_grad]
+        with _PENNYLANE:
+            gradients = torch.autograd.grad(
+                ctx.values, differentiated, grad, retain_graph=True, allow_unused=True
+            )
+        each = iter(gradients)
+        return None, *(next(each) if tensor.requires_grad else None for tensor in ctx.inputs)
 
 
 def _differs_between_samples(noise: NoiseModel) -> bool:

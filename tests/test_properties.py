@@ -1,0 +1,131 @@
+"""Circuits of any shape, entanglement and noise against density matrices, drawn by Hypothesis."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from cases import BACKENDS
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+import sqdr
+from sqdr.testing import reference
+from sqdr.testing.cases import CHANNELS
+
+#: In float64 where the backend can. PennyLane adds 2e-16 to probabilities before it takes their root.
+TOLERANCE = {"native": 1e-10, "pennylane": 1e-7, "torchquantum": 1e-5}
+DTYPE = {"native": torch.float64, "pennylane": torch.float64, "torchquantum": torch.float32}
+#: Of the statevector and density matrix of one sample.
+LARGEST = {"native": 5, "pennylane": 3, "torchquantum": 4}
+#: TorchQuantum rounds to float32.
+ANGLES = st.floats(-10, 10, width=32)
+BATCHES = st.lists(st.integers(0, 3), max_size=2)
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A circuit with its input, for the reference and for sqdr."""
+
+    pairs: list
+    entanglement: object
+    weights: np.ndarray
+    angles: np.ndarray
+    noise: dict
+
+    def circuit(self, backend, **options):
+        n_blocks, n_wires, _ = self.weights.shape
+        places = {
+            place: tuple(CHANNELS[name](strength) for name, strength in self.noise[place])
+            for place in ("after_rotation", "after_entangler")
+        }
+        noise = sqdr.NoiseModel(**places, readout_error=self.noise["readout_error"])
+        circuit = sqdr.create_circuit(
+            backend,
+            n_wires,
+            n_blocks,
+            entanglement=self.entanglement,
+            noise=noise or None,
+            dtype=DTYPE[backend],
+            **options,
+        )
+        with torch.no_grad():
+            circuit.weights.copy_(torch.as_tensor(self.weights))
+        return circuit
+
+    def expected(self):
+        """<Z> by the reference, of the shape of the batch."""
+        n_wires = self.weights.shape[1]
+        rows = self.angles.reshape(-1, 3 * n_wires)
+        shape = *self.angles.shape[:-1], n_wires
+        if not len(rows):
+            return np.zeros(shape)
+        values = reference.batch_expectation_values(rows, self.weights, self.pairs, **self.noise)
+        return values.reshape(shape)
+
+
+def probabilities(n_wires):
+    """One for all wires or one for each, often at the ends of their range."""
+    one = st.floats(0, 1) | st.sampled_from([0.0, 1.0])
+    return one | st.tuples(*[one] * n_wires)
+
+
+@st.composite
+def circuits(draw, most_wires, batch=BATCHES):
+    n_wires, n_blocks = draw(st.integers(1, most_wires)), draw(st.integers(1, 4))
+    chain = [(i, i + 1) for i in range(n_wires - 1)]
+    ring = [*chain, (n_wires - 1, 0)] if n_wires > 2 else chain
+    any_pair = st.tuples(*[st.integers(0, n_wires - 1)] * 2).filter(lambda pair: pair[0] != pair[1])
+    lists = st.just([]) if n_wires == 1 else st.lists(any_pair, unique_by=frozenset, max_size=5)
+    named = st.sampled_from([("none", []), ("linear", chain), ("circular", ring)])
+    entanglement, pairs = draw(named | lists.map(lambda pairs: (pairs, pairs)))
+    leading = draw(batch)
+    channels = st.lists(st.tuples(st.sampled_from(list(CHANNELS)), probabilities(n_wires)), max_size=2)
+    noise = {
+        "after_rotation": draw(channels),
+        "after_entangler": draw(channels),
+        "readout_error": draw(st.just(0.0) | probabilities(n_wires)),
+    }
+    return Drawn(
+        pairs,
+        entanglement,
+        draw(arrays(float, (n_blocks, n_wires, 3), elements=ANGLES)),
+        draw(arrays(float, (*leading, 3 * n_wires), elements=ANGLES)),
+        noise,
+    )
+
+
+def assert_values(circuit, drawn, backend):
+    values = circuit(torch.as_tensor(drawn.angles, dtype=DTYPE[backend])).detach()
+    np.testing.assert_allclose(values, drawn.expected(), rtol=0, atol=TOLERANCE[backend])
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=20)
+@given(data=st.data())
+def test_values(backend, data):
+    drawn = data.draw(circuits(LARGEST[backend]))
+    assert_values(drawn.circuit(backend), drawn, backend)
+
+
+@settings(max_examples=40)
+@given(drawn=circuits(5), method=st.sampled_from(["closed-form", "causal-cone", "dense"]))
+def test_values_by_every_method_of_the_native_engine(drawn, method):
+    assume(method in drawn.circuit("native")._multiply_adds())
+    assert_values(drawn.circuit("native", method=method), drawn, "native")
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=8)
+@given(drawn=circuits(3, batch=st.just([1])))
+def test_gradients(backend, drawn):
+    circuit = drawn.circuit(backend)
+    angles = torch.as_tensor(drawn.angles, dtype=DTYPE[backend]).requires_grad_()
+    cotangent = np.linspace(1, 2, drawn.weights.shape[1])
+    (circuit(angles) * torch.as_tensor(cotangent)).sum().backward()
+    expected = reference.gradients(
+        drawn.angles[0], drawn.weights, drawn.pairs, cotangent, **drawn.noise
+    )
+    for gradient, by_reference in zip((angles.grad[0], circuit.weights.grad), expected, strict=True):
+        np.testing.assert_allclose(gradient, by_reference, rtol=0, atol=4 * TOLERANCE[backend])
