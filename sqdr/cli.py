@@ -107,6 +107,10 @@ def _run(arguments: Sequence[str] | None) -> int:
 
 def _parser(jsonargparse: Any) -> tuple[Any, Mapping[str, Any]]:
     """The parser of the command line, and those of the commands by their names."""
+    # A file that names a class would have its module imported before the class is refused.
+    jsonargparse.set_parsing_settings(
+        import_path_denylist=["*"], import_path_allowlist=["sqdr.options"]
+    )
 
     def new_parser(description: str, **options: Any) -> Any:
         return jsonargparse.ArgumentParser(description=description, exit_on_error=False, **options)

@@ -211,3 +211,23 @@ def test_a_real_fault_shows_its_traceback(monkeypatch):
     monkeypatch.setattr(cli, "_backends", lambda: [][0])
     with pytest.raises(IndexError):
         main(["backends"])
+
+
+@pytest.mark.parametrize(
+    ("where", "arguments"),
+    [
+        ("model: {class_path: imported.Class}", ["train"]),
+        ("model: {noise: {class_path: imported.Class, init_args: {}}}", ["train"]),
+        ("model: {noise: {class_path: imported.Class}}", ["search"]),
+        ("noises: [{class_path: imported.Class}]", ["evaluate", "--model", "model"]),
+        ("", ["train", "--model.noise", "imported.Class"]),
+    ],
+)
+def test_a_file_that_names_a_class_imports_nothing(where, arguments, tmp_path, monkeypatch, capfd):
+    (tmp_path / "imported.py").write_text("from pathlib import Path\nPath('run').touch()\n")
+    (tmp_path / "config.yaml").write_text(where)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    command, *others = arguments
+    assert_refused([command, "--config", "config.yaml", *others], "", capfd)
+    assert not (tmp_path / "run").exists()
