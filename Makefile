@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := $(basename $(notdir $(wildcard benchmarks/requirements/*.txt)))
 
-.PHONY: train test lint types check accuracy sweep compare bench bench-full
+.PHONY: train test lint types check mutants coverage accuracy sweep compare bench bench-full
 
 train: $(VENV)/installed
 	$(BIN)/sqdr train $(OPTIONS)
@@ -21,6 +21,15 @@ types: $(VENV)/installed
 	$(BIN)/mypy
 
 check: lint types test
+
+# Processes that tests start are measured as well.
+coverage: $(VENV)/example
+	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto --cov --cov-report term-missing:skip-covered
+
+# Faults put into the core one by one, to see whether the tests notice; goes on where it was stopped.
+mutants: $(VENV)/example
+	$(BIN)/pip install --quiet --editable ".[mutation]"
+	OMP_NUM_THREADS=1 $(BIN)/mutmut run
 
 accuracy: $(VENV)/installed
 	$(BIN)/python benchmarks/accuracy.py
