@@ -22,6 +22,7 @@ from sqdr.options import (
     NoiseSweepOptions,
     RunOptions,
     SearchOptions,
+    new_parser,
 )
 from sqdr.registry import (
     BackendError,
@@ -74,7 +75,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         import jsonargparse
     except ModuleNotFoundError:
         return _fail(MissingPackageError("The command sqdr", "train", "jsonargparse"))
-    parser, commands = _parser(jsonargparse)
+    parser, commands = _parser()
     try:
         options = parser.parse_args(arguments)
         if options.subcommand:
@@ -105,16 +106,8 @@ def _run(arguments: Sequence[str] | None) -> int:
     return 0
 
 
-def _parser(jsonargparse: Any) -> tuple[Any, Mapping[str, Any]]:
+def _parser() -> tuple[Any, Mapping[str, Any]]:
     """The parser of the command line, and those of the commands by their names."""
-    # A file that names a class would have its module imported before the class is refused.
-    jsonargparse.set_parsing_settings(
-        import_path_denylist=["*"], import_path_allowlist=["sqdr.options"]
-    )
-
-    def new_parser(description: str, **options: Any) -> Any:
-        return jsonargparse.ArgumentParser(description=description, exit_on_error=False, **options)
-
     parser = new_parser("Spiking-quantum image classifiers on any simulator.", prog="sqdr")
     parser.add_argument("--version", action="version", version=f"sqdr {sqdr.__version__}")
     subcommands = parser.add_subcommands(required=False)

@@ -258,6 +258,35 @@ def build_noise(options: NoiseOptions) -> NoiseModel:
 NOT_OF_RESULT = frozenset({"run", "trainer", "tensorboard"})
 
 
+def new_parser(description: str = "", **options: Any) -> Any:
+    """A jsonargparse.ArgumentParser, with its options, that raises errors instead of exiting.
+
+    What it parses cannot have modules imported: a file that names a class would have its module
+    imported before the class is refused.
+
+    Raises:
+        ModuleNotFoundError: if jsonargparse is missing.
+    """
+    import jsonargparse
+
+    jsonargparse.set_parsing_settings(
+        import_path_denylist=["*"], import_path_allowlist=["sqdr.options"]
+    )
+    return jsonargparse.ArgumentParser(description=description, exit_on_error=False, **options)
+
+
+def parse_run_options(text: str) -> RunOptions:
+    """Options of a training run, of YAML.
+
+    Raises:
+        argparse.ArgumentError: if it is no YAML, or an option is unknown or cannot have its value.
+        ValueError: if it names a class.
+    """
+    parser = new_parser()
+    parser.add_class_arguments(RunOptions)
+    return RunOptions(**vars(parser.instantiate(parser.parse_string(text))))
+
+
 def as_plain(options: Any) -> dict[str, Any]:
     """Options (a dataclass) as what YAML files are made of: mappings, lists, strings and numbers."""
     plain: dict[str, Any] = json.loads(json.dumps(asdict(options), default=str))

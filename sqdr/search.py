@@ -12,7 +12,6 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-import jsonargparse
 import lightning
 import numpy as np
 import optuna
@@ -29,7 +28,14 @@ from optuna.trial import FrozenTrial, TrialState
 
 from sqdr import plots
 from sqdr.files import whole_file, write_rows
-from sqdr.options import NOT_OF_RESULT, RunOptions, SearchOptions, as_plain, what_is_shared
+from sqdr.options import (
+    NOT_OF_RESULT,
+    RunOptions,
+    SearchOptions,
+    as_plain,
+    parse_run_options,
+    what_is_shared,
+)
 from sqdr.study import Cell, Direction, SharedTrials, check_jobs, claim_folder, run_in_processes
 from sqdr.training import Classifier, new_trainer, prepare, quiet
 from sqdr.validation import argument_error, check_distinct, check_integer, check_number
@@ -313,6 +319,4 @@ def with_parameters(training: RunOptions, parameters: Mapping[str, Any]) -> RunO
     for name, value in parameters.items():
         *groups, option = name.split(".")
         reduce(getitem, groups, plain)[option] = value
-    parser = jsonargparse.ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(RunOptions)
-    return RunOptions(**vars(parser.instantiate(parser.parse_object(plain))))
+    return parse_run_options(yaml.safe_dump(plain))

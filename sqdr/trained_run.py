@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import csv
-from dataclasses import dataclass, fields
+from argparse import ArgumentError
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 
 import torch
-from jsonargparse import ArgumentError, ArgumentParser
 from torch import Tensor, nn
 
 from sqdr.circuit import ReuploadCircuit
 from sqdr.data import ImageData
 from sqdr.model import SQDR_CNN
-from sqdr.options import RunOptions
+from sqdr.options import RunOptions, parse_run_options
 from sqdr.training import Classifier, prepare
 from sqdr.validation import argument_error
 
@@ -78,15 +78,12 @@ def read_run(folder: Path) -> TrainedRun:
 
 
 def _read_options(file: Path) -> RunOptions:
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(RunOptions)
     try:
-        namespace = parser.instantiate(parser.parse_string(file.read_text()))
-    except ArgumentError as error:
+        return parse_run_options(file.read_text())
+    except (ArgumentError, ValueError) as error:
         raise argument_error(
             "run", "hold the configuration of a run", f"{file} does not: {error}"
         ) from error
-    return RunOptions(**{field.name: namespace[field.name] for field in fields(RunOptions)})
 
 
 def _read_metrics(file: Path) -> list[dict[str, float]]:

@@ -13,6 +13,19 @@ DUPLICATES = pytest.mark.parametrize(
     ids=["deepcopy", "pickle"],
 )
 
+#: PennyLane's devices and ways to differentiate, besides the defaults.
+PENNYLANE_OPTIONS = pytest.mark.parametrize(
+    "options",
+    [
+        {"device": "lightning.qubit"},
+        {"device": "lightning.qubit", "diff_method": "parameter-shift"},
+        {"diff_method": "parameter-shift"},
+        {"diff_method": "adjoint"},
+        {"device": "default.mixed"},
+    ],
+    ids=str,
+)
+
 #: Every method of every backend: backend, its options, blocks, entanglement.
 _ENGINES = [
     pytest.param("native", {"method": "closed-form"}, 2, "linear", id="chain"),

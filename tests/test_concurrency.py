@@ -5,7 +5,7 @@ import threading
 import pytest
 import resume_worker
 import torch
-from cases import BACKENDS, EVERY_ENGINE
+from cases import BACKENDS, EVERY_ENGINE, PENNYLANE_OPTIONS
 from commands import PROCESSES, SMALL, assert_refused
 
 import sqdr
@@ -62,16 +62,7 @@ def test_threads_share_a_circuit(backend, options, n_blocks, entanglement, noise
     torch.testing.assert_close(in_threads(evaluated(circuit), angles_of()), expected)
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"device": "lightning.qubit"},
-        {"device": "lightning.qubit", "diff_method": "parameter-shift"},
-        {"diff_method": "parameter-shift"},
-        {"diff_method": "adjoint"},
-    ],
-    ids=str,
-)
+@PENNYLANE_OPTIONS
 def test_threads_share_a_pennylane_circuit_that_its_device_differentiates(options):
     circuit = sqdr.create_circuit("pennylane", 2, 2, **options)
     samples = [angles[-1:] for angles in angles_of(2)]

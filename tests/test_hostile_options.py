@@ -2,6 +2,8 @@
 
 import json
 import string
+import subprocess
+import sys
 
 import pytest
 import resume_worker
@@ -213,6 +215,9 @@ def test_a_real_fault_shows_its_traceback(monkeypatch):
         main(["backends"])
 
 
+LEAVES_A_FILE = "from pathlib import Path\nPath('run').touch()\n"
+
+
 @pytest.mark.parametrize(
     ("where", "arguments"),
     [
@@ -224,10 +229,25 @@ def test_a_real_fault_shows_its_traceback(monkeypatch):
     ],
 )
 def test_a_file_that_names_a_class_imports_nothing(where, arguments, tmp_path, monkeypatch, capfd):
-    (tmp_path / "imported.py").write_text("from pathlib import Path\nPath('run').touch()\n")
+    (tmp_path / "imported.py").write_text(LEAVES_A_FILE)
     (tmp_path / "config.yaml").write_text(where)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
     command, *others = arguments
     assert_refused([command, "--config", "config.yaml", *others], "", capfd)
+    assert not (tmp_path / "run").exists()
+
+
+def test_reading_a_run_imports_nothing_that_it_names(tmp_path):
+    """In a process of its own, where no command line has been parsed before."""
+    (tmp_path / "imported.py").write_text(LEAVES_A_FILE)
+    (tmp_path / "config.yaml").write_text("model: {class_path: imported.Class}")
+    for name in ("metrics.csv", "checkpoints/best.ckpt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    read = "from pathlib import Path; from sqdr.trained_run import read_run; read_run(Path())"
+    process = subprocess.run(
+        [sys.executable, "-c", read], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert "must hold the configuration of a run" in process.stderr
     assert not (tmp_path / "run").exists()

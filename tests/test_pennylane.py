@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from cases import PENNYLANE_OPTIONS
 from torch import nn
 
 import sqdr
@@ -26,17 +27,7 @@ def gradients(circuit, angles):
     return torch.autograd.grad(weighted, (angles, circuit.weights))
 
 
-@pytest.mark.parametrize(
-    "options",
-    [
-        {"device": "lightning.qubit"},
-        {"device": "lightning.qubit", "diff_method": "parameter-shift"},
-        {"diff_method": "parameter-shift"},
-        {"diff_method": "adjoint"},
-        {"device": "default.mixed"},
-    ],
-    ids=str,
-)
+@PENNYLANE_OPTIONS
 def test_devices_and_methods_agree_with_the_native_engine(options):
     """The native engine stands for the reference here, with which it agrees to 1e-10 elsewhere."""
     angles = angles_of()

@@ -1,16 +1,18 @@
 """Circuits of any shape, entanglement and noise against density matrices, drawn by Hypothesis."""
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
 from cases import BACKENDS
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import sqdr
+from sqdr.noise import channel
 from sqdr.testing import reference
 from sqdr.testing.cases import CHANNELS
 
@@ -22,6 +24,11 @@ LARGEST = {"native": 5, "pennylane": 3, "torchquantum": 4}
 #: TorchQuantum rounds to float32.
 ANGLES = st.floats(-10, 10, width=32)
 BATCHES = st.lists(st.integers(0, 3), max_size=2)
+#: What Hypothesis would meet too seldom in few examples.
+SHAPES = pytest.mark.parametrize(
+    ("n_blocks", "entanglement"),
+    list(itertools.product([1, 2, 3, 4], ["none", "linear", "circular", "pairs"])),
+)
 
 
 @dataclass(frozen=True)
@@ -37,7 +44,7 @@ class Drawn:
     def circuit(self, backend, **options):
         n_blocks, n_wires, _ = self.weights.shape
         places = {
-            place: tuple(CHANNELS[name](strength) for name, strength in self.noise[place])
+            place: tuple(channel(name, strength) for name, strength in self.noise[place])
             for place in ("after_rotation", "after_entangler")
         }
         noise = sqdr.NoiseModel(**places, readout_error=self.noise["readout_error"])
@@ -72,16 +79,20 @@ def probabilities(n_wires):
 
 
 @st.composite
-def circuits(draw, most_wires, batch=BATCHES):
-    n_wires, n_blocks = draw(st.integers(1, most_wires)), draw(st.integers(1, 4))
-    chain = [(i, i + 1) for i in range(n_wires - 1)]
-    ring = [*chain, (n_wires - 1, 0)] if n_wires > 2 else chain
-    any_pair = st.tuples(*[st.integers(0, n_wires - 1)] * 2).filter(lambda pair: pair[0] != pair[1])
-    lists = st.just([]) if n_wires == 1 else st.lists(any_pair, unique_by=frozenset, max_size=5)
-    named = st.sampled_from([("none", []), ("linear", chain), ("circular", ring)])
-    entanglement, pairs = draw(named | lists.map(lambda pairs: (pairs, pairs)))
+def circuits(draw, most_wires, n_blocks, entanglement, batch=BATCHES):
+    """A circuit on up to `most_wires` wires, with noise, and its input."""
+    n_wires = draw(st.integers(1, most_wires))
+    pairs = {
+        "none": [],
+        "linear": [(i, i + 1) for i in range(n_wires - 1)],
+        "circular": [(i, (i + 1) % n_wires) for i in range(n_wires if n_wires > 2 else n_wires - 1)],
+    }.get(entanglement)
+    if pairs is None:
+        any_pair = st.tuples(*[st.integers(0, n_wires - 1)] * 2).filter(lambda pair: pair[0] != pair[1])
+        lists = st.lists(any_pair, unique_by=frozenset, max_size=5)
+        entanglement = pairs = draw(st.just([]) if n_wires == 1 else lists)
     leading = draw(batch)
-    channels = st.lists(st.tuples(st.sampled_from(list(CHANNELS)), probabilities(n_wires)), max_size=2)
+    channels = st.lists(st.tuples(st.sampled_from(CHANNELS), probabilities(n_wires)), max_size=2)
     noise = {
         "after_rotation": draw(channels),
         "after_entangler": draw(channels),
@@ -96,31 +107,17 @@ def circuits(draw, most_wires, batch=BATCHES):
     )
 
 
+def draw_method(data, drawn):
+    """One of the methods of the native engine that can evaluate a circuit."""
+    return data.draw(st.sampled_from(list(drawn.circuit("native")._multiply_adds())))
+
+
 def assert_values(circuit, drawn, backend):
     values = circuit(torch.as_tensor(drawn.angles, dtype=DTYPE[backend])).detach()
     np.testing.assert_allclose(values, drawn.expected(), rtol=0, atol=TOLERANCE[backend])
 
 
-@pytest.mark.parametrize("backend", BACKENDS)
-@settings(max_examples=20)
-@given(data=st.data())
-def test_values(backend, data):
-    drawn = data.draw(circuits(LARGEST[backend]))
-    assert_values(drawn.circuit(backend), drawn, backend)
-
-
-@settings(max_examples=40)
-@given(drawn=circuits(5), method=st.sampled_from(["closed-form", "causal-cone", "dense"]))
-def test_values_by_every_method_of_the_native_engine(drawn, method):
-    assume(method in drawn.circuit("native")._multiply_adds())
-    assert_values(drawn.circuit("native", method=method), drawn, "native")
-
-
-@pytest.mark.parametrize("backend", BACKENDS)
-@settings(max_examples=8)
-@given(drawn=circuits(3, batch=st.just([1])))
-def test_gradients(backend, drawn):
-    circuit = drawn.circuit(backend)
+def assert_gradients(circuit, drawn, backend):
     angles = torch.as_tensor(drawn.angles, dtype=DTYPE[backend]).requires_grad_()
     cotangent = np.linspace(1, 2, drawn.weights.shape[1])
     (circuit(angles) * torch.as_tensor(cotangent)).sum().backward()
@@ -129,3 +126,37 @@ def test_gradients(backend, drawn):
     )
     for gradient, by_reference in zip((angles.grad[0], circuit.weights.grad), expected, strict=True):
         np.testing.assert_allclose(gradient, by_reference, rtol=0, atol=4 * TOLERANCE[backend])
+
+
+@SHAPES
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=5)
+@given(data=st.data())
+def test_values(backend, n_blocks, entanglement, data):
+    drawn = data.draw(circuits(LARGEST[backend], n_blocks, entanglement))
+    assert_values(drawn.circuit(backend), drawn, backend)
+
+
+@SHAPES
+@settings(max_examples=10)
+@given(data=st.data())
+def test_values_by_every_method_of_the_native_engine(n_blocks, entanglement, data):
+    drawn = data.draw(circuits(5, n_blocks, entanglement))
+    assert_values(drawn.circuit("native", method=draw_method(data, drawn)), drawn, "native")
+
+
+@SHAPES
+@pytest.mark.parametrize("backend", BACKENDS)
+@settings(max_examples=2)
+@given(data=st.data())
+def test_gradients(backend, n_blocks, entanglement, data):
+    drawn = data.draw(circuits(3, n_blocks, entanglement, st.just([1])))
+    assert_gradients(drawn.circuit(backend), drawn, backend)
+
+
+@SHAPES
+@settings(max_examples=10)
+@given(data=st.data())
+def test_gradients_by_every_method_of_the_native_engine(n_blocks, entanglement, data):
+    drawn = data.draw(circuits(3, n_blocks, entanglement, st.just([1])))
+    assert_gradients(drawn.circuit("native", method=draw_method(data, drawn)), drawn, "native")

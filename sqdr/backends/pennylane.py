@@ -79,6 +79,7 @@ class PennyLaneCircuit(ReuploadCircuit):
         self.device_name = device or ("default.mixed" if is_noisy else "default.qubit")
         self.diff_method = diff_method
         self.chunk_size = None if chunk_size is None else check_integer("chunk_size", chunk_size, 1)
+        self._takes_seed = _takes_seed(self.device_name)
         self._qnode: Any = self._new_qnode(None)
 
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
@@ -169,7 +170,6 @@ class PennyLaneCircuit(ReuploadCircuit):
         return strength.expand(self.n_blocks, self.n_wires)[block, wire]
 
     def _new_qnode(self, seed: int | None) -> Any:
-        # Without an option, PennyLane draws a seed from NumPy's global generator.
         options = {"seed": seed} if self._takes_seed else {}
         device = qml.device(self.device_name, wires=self.n_wires, **options)
         return qml.QNode(
@@ -181,13 +181,6 @@ class PennyLaneCircuit(ReuploadCircuit):
         if self.shots is None or not self._takes_seed:
             return None
         return int(torch.randint(2**31, (), generator=self.generator))
-
-    @property
-    def _takes_seed(self) -> bool:
-        known = qml.plugin_devices
-        if self.device_name not in known:  # `qml.device` reports it
-            return False
-        return "seed" in inspect.signature(known[self.device_name].load()).parameters
 
     def _samples_in_chunk(self, batch: int) -> int:
         if self.chunk_size is not None:
@@ -224,6 +217,14 @@ class _OnDevice(torch.autograd.Function):
             )
         each = iter(gradients)
         return None, *(next(each) if tensor.requires_grad else None for tensor in ctx.inputs)
+
+
+def _takes_seed(device_name: str) -> bool:
+    """Whether a device draws from a seed; without one, PennyLane takes NumPy's global generator."""
+    known = qml.plugin_devices
+    if device_name not in known:  # `qml.device` reports it
+        return False
+    return "seed" in inspect.signature(known[device_name].load()).parameters
 
 
 def _differs_between_samples(noise: NoiseModel) -> bool:

@@ -12,28 +12,15 @@ import torch
 from torch import nn
 
 from sqdr.circuit import ReuploadCircuit
-from sqdr.noise import (
-    AmplitudeDamping,
-    BitFlip,
-    Channel,
-    Depolarizing,
-    NoiseModel,
-    PhaseDamping,
-    PhaseFlip,
-)
+from sqdr.noise import NoiseModel, channel
 from sqdr.registry import create_circuit, load_backend
 from sqdr.testing import reference
 from sqdr.testing.reference import Array
 
 Strength = float | tuple[float, ...]
 
-CHANNELS: dict[str, Callable[[Any], Channel]] = {
-    "BitFlip": BitFlip,
-    "PhaseFlip": PhaseFlip,
-    "Depolarizing": Depolarizing,
-    "AmplitudeDamping": AmplitudeDamping,
-    "PhaseDamping": PhaseDamping,
-}
+#: What the reference knows.
+CHANNELS = ("BitFlip", "PhaseFlip", "Depolarizing", "AmplitudeDamping", "PhaseDamping")
 
 #: A sequence that does not commute, in one order after rotations and in another after entanglers.
 ALL_NOISE = (
@@ -90,8 +77,8 @@ class Case:
     def noise_of(self, make: Callable[[Strength], Any]) -> NoiseModel | None:
         """The noise model of strengths `make(strength)`."""
         model = NoiseModel(
-            [CHANNELS[name](make(strength)) for name, strength in self.after_rotation],
-            [CHANNELS[name](make(strength)) for name, strength in self.after_entangler],
+            [channel(name, make(strength)) for name, strength in self.after_rotation],
+            [channel(name, make(strength)) for name, strength in self.after_entangler],
             make(self.readout_error),
         )
         return model or None
