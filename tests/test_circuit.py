@@ -122,21 +122,23 @@ def test_empty_noise_is_no_noise():
 
 
 @pytest.mark.parametrize(
-    ("angles", "message"),
+    ("n_wires", "angles", "message"),
     [
-        (torch.zeros(4, 9), "Argument `angles` must have 27 features for 9 wires, but has 9."),
-        (torch.tensor(0.0), "Argument `angles` must have 27 features for 9 wires, but is a scalar."),
+        (9, torch.zeros(4, 2, 9), "Argument `angles` must have 27 features for 9 wires, but has 9."),
+        (1, torch.zeros(4), "Argument `angles` must have 3 features for 1 wire, but has 4."),
+        (9, torch.tensor(0.0), "Argument `angles` must have 27 features for 9 wires, but is a scalar."),
         (
+            9,
             torch.zeros(27, dtype=torch.int64),
             "Argument `angles` must be a floating-point tensor, but is torch.int64.",
         ),
-        ([0.0] * 27, "Argument `angles` must be a floating-point tensor, but is list."),
+        (9, [0.0] * 27, "Argument `angles` must be a floating-point tensor, but is list."),
     ],
-    ids=["features", "scalar", "integers", "list"],
+    ids=["features", "one wire", "scalar", "integers", "list"],
 )
-def test_bad_angles(angles, message):
+def test_bad_angles(n_wires, angles, message):
     with pytest.raises(ValueError) as refused:  # noqa: PT011  the whole message is compared
-        circuit_of(n_wires=9)(angles)
+        circuit_of(n_wires=n_wires)(angles)
     assert str(refused.value) == message
 
 

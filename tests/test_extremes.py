@@ -126,12 +126,6 @@ def test_gradients_of_strengths_of_zero(backend):
     assert total == pytest.approx(by_reference, rel=0, abs=1e-4)
 
 
-def test_certain_outcomes_have_certain_shots_in_spite_of_rounding():
-    """<Z> of 1 + rounding is no probability above 1."""
-    circuit = sqdr.create_circuit("native", 1, 1, shots=5)
-    assert circuit._measured(torch.tensor([[1 + 1e-6, -1 - 1e-6]]), 5).tolist() == [[1, -1]]
-
-
 @pytest.mark.parametrize("backend", BACKENDS)
 @pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16])
 def test_a_circuit_in_half_precision_computes_in_single(backend, dtype):

@@ -39,7 +39,8 @@ def draw_angles(n_wires, batch=2, dtype=torch.float64):
     return 6 * torch.rand(batch, 3 * n_wires, generator=generator, dtype=dtype) - 3
 
 
-def assert_exact(circuit, atol=1e-10):
+def assert_exact(circuit, atol=1e-10, dtype=None):
+    """The values of drawn angles, of the dtype of the weights if none is given, are the reference's."""
     angles = draw_angles(circuit.n_wires)
     noise = circuit.noise or NoiseModel()
     expected = reference.batch_expectation_values(
@@ -50,7 +51,7 @@ def assert_exact(circuit, atol=1e-10):
         after_entangler=named(noise.after_entangler),
         readout_error=noise.readout_error,
     )
-    actual = circuit(angles.to(circuit.weights.dtype)).detach().double().numpy()
+    actual = circuit(angles.to(dtype or circuit.weights.dtype)).detach().double().numpy()
     np.testing.assert_allclose(actual, expected, rtol=0, atol=atol)
 
 
@@ -265,6 +266,12 @@ def test_a_wire_depends_on_its_causal_cone_alone(n_blocks, reach):
         (9, 7, "none", NOISE, "closed-form"),
         (1, 7, "linear", None, "closed-form"),
         (9, 4, "linear", None, "causal-cone"),
+        (5, 4, "linear", None, "causal-cone"),
+        (4, 4, "linear", None, "dense"),
+        (7, 5, "linear", None, "causal-cone"),
+        (6, 5, "linear", None, "dense"),
+        (3, 3, "linear", NOISE, "causal-cone"),
+        (2, 3, "linear", NOISE, "dense"),
         (9, 4, [(i + 1, i) for i in range(8)], None, "causal-cone"),
         (1000, 4, "linear", NOISE, "causal-cone"),
         (9, 5, "circular", NOISE, "causal-cone"),
@@ -327,12 +334,98 @@ def test_an_evaluated_circuit_is_pickled_as_a_new_one(noise):
     assert pickle.dumps(circuit) == before
 
 
-def test_a_batch_beyond_memory_is_refused():
-    circuit = NativeCircuit(12, 3, method="dense")
+@pytest.mark.parametrize("compile", [False, True])
+def test_a_batch_beyond_memory_is_refused(compile):
+    circuit = NativeCircuit(12, 3, method="dense", compile=compile)
     with pytest.raises(ValueError, match=r"`angles` must hold at most .* samples at a time"):
         circuit(torch.zeros(1, 36).expand(10**9, 36))
 
 
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize(
+    ("n_wires", "n_blocks", "entanglement", "method"),
+    [
+        (6, 1, "linear", "closed-form"),
+        (6, 2, "linear", "closed-form"),
+        (6, 2, "circular", "closed-form"),
+        (6, 2, [(5, i) for i in range(5)], "closed-form"),
+        (50, 5, "none", "closed-form"),
+        (12, 2, "linear", "causal-cone"),
+        (12, 4, "circular", "causal-cone"),
+        (8, 1, "linear", "dense"),
+        (6, 4, "linear", "dense"),
+    ],
+)
+def test_memory_for_a_gradient_is_estimated_to_a_factor_of_two(
+    n_wires, n_blocks, entanglement, method, noise
+):
+    """Against the bytes of all tensors that autograd keeps."""
+    circuit = make_circuit(n_wires, n_blocks, entanglement=entanglement, noise=noise, method=method)
+    kept = {}
+
+    def keep(tensor):
+        storage = tensor.untyped_storage()
+        kept[storage.data_ptr()] = storage
+        return tensor
+
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        circuit(draw_angles(n_wires, batch=64).requires_grad_())
+    per_sample = sum(storage.nbytes() for storage in kept.values()) / 64
+    assert 0.5 < circuit._bytes_per_sample(8, True) / per_sample < 2
+
+
+MOST, MOST_WITH_GRADIENT = 2**33 // (4 * 2 * 2**12 * 6), 2**33 // (4 * 2 * 2**12 * 36)
+
+
+@pytest.mark.parametrize(
+    ("is_enabled", "differentiated", "most"),
+    [
+        (True, None, MOST),
+        (True, "angles", MOST_WITH_GRADIENT),
+        (True, "weights", MOST_WITH_GRADIENT),
+        (True, "readout_error", MOST_WITH_GRADIENT),
+        (False, "weights", MOST),
+    ],
+)
+def test_fewer_samples_fit_with_a_gradient(is_enabled, differentiated, most, monkeypatch):
+    """A state of 2 ** 12 complex numbers at a time, or one for each of the 36 gates."""
+    monkeypatch.setattr("sqdr.backends.memory.available_bytes", lambda _: 2**33)
+    noise = NoiseModel(readout_error=nn.Parameter(torch.tensor(0.1)))
+    circuit = NativeCircuit(12, 3, method="dense", noise=noise)
+    for name, parameter in circuit.named_parameters():
+        parameter.requires_grad_(name.endswith(str(differentiated)))
+    angles = torch.zeros(1, 36, requires_grad=differentiated == "angles").expand(10**9, 36)
+    with (
+        torch.set_grad_enabled(is_enabled),
+        pytest.raises(ValueError, match=f"must hold at most {most} samples at a time"),
+    ):
+        circuit(angles)
+
+
+def test_a_replaced_readout_error():
+    trained = NoiseModel(readout_error=nn.Parameter(torch.tensor(0.1, dtype=torch.float64)))
+    circuit, angles = make_circuit(3, 2, noise=trained), draw_angles(3)
+    replaced = {"readout_error": torch.tensor(0.3, dtype=torch.float64)}
+    expected = (1 - 2 * 0.3) * make_circuit(3, 2)(angles)
+    torch.testing.assert_close(functional_call(circuit, replaced, (angles,)), expected)
+
+
+@pytest.mark.parametrize(("method", "n_blocks"), [("closed-form", 2), ("causal-cone", 3), ("dense", 3)])
+def test_one_circuit_in_two_precisions(method, n_blocks):
+    """What the circuit keeps of its noise in one is not used in the other."""
+    circuit = make_circuit(3, n_blocks, noise=NOISE, method=method, dtype=torch.float32)
+    assert_exact(circuit, 1e-5)
+    assert_exact(circuit, 1e-10, torch.float64)
+
+
+@pytest.fixture(params=["by-torch", "by-nothing"])
+def compiler(request, monkeypatch):
+    """`torch.compile`, or none: Python then runs what would be compiled, without delay."""
+    if request.param == "by-nothing":
+        monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+
+
+@pytest.mark.usefixtures("compiler")
 @pytest.mark.parametrize("n_blocks", [2, 3])
 def test_compiled_values_and_gradients(n_blocks):
     circuit = make_circuit(3, n_blocks, noise=NOISE)
@@ -345,6 +438,7 @@ def test_compiled_values_and_gradients(n_blocks):
     torch.testing.assert_close(compiled.weights.grad, circuit.weights.grad)
 
 
+@pytest.mark.usefixtures("compiler")
 def test_compiled_with_trained_and_drawn_noise():
     strength = nn.Parameter(torch.tensor([0.1, 0.2, 0.3], dtype=torch.float64))
     noise = NoiseModel((BitFlip(strength), *NoiseModel.preset("author-code").after_rotation))
@@ -365,6 +459,7 @@ def test_compiled_with_trained_and_drawn_noise():
         compiled(angles)
 
 
+@pytest.mark.usefixtures("compiler")
 def test_a_compiled_circuit_is_copied_and_pickled():
     circuit = make_circuit(3, 2, compile=True)
     angles = draw_angles(3)

@@ -219,7 +219,7 @@ class NativeCircuit(ReuploadCircuit):
         elif self.method == "causal-cone":
             numbers = n * (64 * blocks + 8**blocks // (8 if keep else 16))
         else:
-            numbers = n * 16 * blocks
+            numbers = n * 24 * blocks
         return numbers * element_size
 
     def _refuse_beyond_memory(self, samples: int, like: Tensor, keep: bool) -> None:
