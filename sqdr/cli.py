@@ -206,7 +206,7 @@ def _report(run: Path) -> int:
         from sqdr.report import write_report
 
         page = write_report(run)
-    except (ValueError, ImportError, OSError) as error:
+    except (ValueError, ImportError, FileNotFoundError) as error:
         return _fail(error)
     print(f"Report: {page}")
     return 0

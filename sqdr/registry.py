@@ -38,6 +38,10 @@ class MissingPackageError(ImportError):
         super().__init__(
             f"{wanted} needs the package {package}: pip install {requirement}", name=package
         )
+        self._arguments = wanted, extra, package, distribution
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._arguments  # it may be raised in another process
 
 
 class BackendError(ValueError):

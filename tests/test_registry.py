@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import pickle
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import torch
 import sqdr
 from sqdr.cli import main
 from sqdr.registry import backends_with, load_backend
+from sqdr.testing import BackendCheckError
 
 
 @pytest.fixture
@@ -280,3 +282,17 @@ def test_a_package_that_fails_inside_is_broken_not_missing(tmp_path, monkeypatch
         """
     )
     assert printed == "ModuleNotFoundError something_pennylane_needs"
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        sqdr.MissingPackageError("Backend `pennylane`", "pennylane", "pennylane"),
+        sqdr.BackendError("Backend `mine` cannot be imported."),
+        BackendCheckError("mine", 2, {"entanglement": ValueError("wrong pairs")}),
+    ],
+    ids=lambda error: type(error).__name__,
+)
+def test_errors_pass_from_process_to_process(error):
+    again = pickle.loads(pickle.dumps(error))
+    assert (type(again), str(again)) == (type(error), str(error))

@@ -282,14 +282,17 @@ def test_the_same_run_gives_the_same_report_quietly(run, copy, capfd):
         assert (copy / "report" / file.name).read_bytes() == file.read_bytes()
 
 
-def test_a_report_that_fails_leaves_the_old_one(copy, monkeypatch, capfd):
+@pytest.mark.parametrize(
+    ("error", "code"), [(ValueError("no ink"), 2), (PermissionError("no ink"), 1)], ids=str
+)
+def test_a_report_that_fails_leaves_the_old_one(error, code, copy, monkeypatch, capfd):
     def fail(*_):
-        raise ValueError("no ink")
+        raise error
 
     assert main(["report", str(copy)]) == 0
     before = {file: file.read_bytes() for file in (copy / "report").iterdir()}
     monkeypatch.setattr(report.plots, "gradient_norms", fail)
-    assert main(["report", str(copy)]) == 2
+    assert main(["report", str(copy)]) == code
     assert capfd.readouterr().err == "sqdr: error: no ink\n"
     assert {file: file.read_bytes() for file in (copy / "report").iterdir()} == before
 

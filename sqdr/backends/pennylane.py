@@ -47,7 +47,9 @@ class PennyLaneCircuit(ReuploadCircuit):
 
     Args:
         device (str or None): name of any PennyLane device. Default: "default.qubit" without noise and
-            "default.mixed" with it. Noise needs "default.mixed".
+            "default.mixed" with it. Noise needs "default.mixed". PennyLane rounds the expectation
+            values of devices that return Python's floats, such as "lightning.qubit", to torch's default
+            dtype; their gradients are not rounded.
         diff_method (str): how PennyLane differentiates. Default: "best", PennyLane's own choice.
         shots (int or None): measurements of the device for each sample, all wires at once; PennyLane
             then differentiates by the parameter-shift rule. They follow the circuit's own generator

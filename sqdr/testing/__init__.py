@@ -42,6 +42,10 @@ class BackendCheckError(AssertionError):
             kind = "" if isinstance(failure, AssertionError) else f"{type(failure).__name__}: "
             lines += [f"- {name}: {kind}{failure}", f"    wanted: {_first_line(CHECKS[name])}"]
         super().__init__("\n".join(lines))
+        self._arguments = backend, n_checks, self.failures
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), self._arguments  # it may be raised in another process
 
 
 def check_backend(name: str, checks: Sequence[str] | None = None, **options: Any) -> None:
