@@ -8,13 +8,17 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, cast
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from sqdr.noise import NoiseModel, Strength, check_probabilities
 from sqdr.validation import argument_error, check_integer, check_number
 
-Entanglement = Literal["none", "linear", "circular"] | Sequence[Sequence[int]]
+Entanglement = (
+    Literal["none", "linear", "circular"] | Sequence[Sequence[int]] | NDArray[np.integer[Any]]
+)
 Capability = Literal["noise", "shots", "float64"]
 Pairs = tuple[tuple[int, int], ...]
 
@@ -88,7 +92,7 @@ class ReuploadCircuit(nn.Module, ABC):
         self.n_blocks = check_integer("n_blocks", n_blocks, 1)
         if noise is not None and not isinstance(noise, NoiseModel):
             raise argument_error("noise", "be a NoiseModel or None", f"is {noise!r}")
-        self.shots = None if shots is None else check_integer("shots", shots, 1)
+        self.shots = shots
         self.init_mode = init_mode
         self.init_range = _checked_range(init_mode, init_range)
         dtype = dtype or torch.get_default_dtype()
@@ -98,8 +102,8 @@ class ReuploadCircuit(nn.Module, ABC):
         self._refuse_unless_capable("float64", "dtype", dtype, torch.float32)
         self.weights = nn.Parameter(torch.empty(self.n_blocks, self.n_wires, 3, dtype=dtype))
         # After the weights, which torch refuses to make for more wires than memory can hold.
-        self.entanglement = entanglement
         self.pairs = entangled_pairs(entanglement, self.n_wires)
+        self.entanglement = entanglement if isinstance(entanglement, str) else self.pairs
         self._generator: torch.Generator | None = None
         self._register_noise(noise or NoiseModel())
         self.reset_parameters()
@@ -125,12 +129,21 @@ class ReuploadCircuit(nn.Module, ABC):
             has = "is a scalar" if angles.dim() == 0 else f"has {angles.shape[-1]}"
             wires = "1 wire" if self.n_wires == 1 else f"{self.n_wires} wires"
             raise argument_error("angles", f"have {n_features} features for {wires}", has)
-        if angles.numel() == 0:
-            return angles.new_zeros(*angles.shape[:-1], self.n_wires)
+        if angles.numel() == 0:  # its gradients are zeros
+            nothing = (angles.sum() + 0 * self.weights.sum()).to(angles.dtype)
+            return nothing.expand(*angles.shape[:-1], self.n_wires)
         if self.shots is None or "shots" in self.capabilities:
             return self._evaluated(angles)
         exact = self._evaluated(angles.to(working_dtype(angles, self.weights)))
         return self._measured(exact, self.shots).to(angles.dtype)
+
+    @property
+    def shots(self) -> int | None:
+        return self._shots
+
+    @shots.setter
+    def shots(self, shots: int | None) -> None:
+        self._shots = None if shots is None else check_integer("shots", shots, 1)
 
     @property
     def noise(self) -> NoiseModel | None:
@@ -192,8 +205,9 @@ class ReuploadCircuit(nn.Module, ABC):
                 self._noise_tensors[name] = argument
                 if isinstance(strength, nn.Parameter):
                     self.register_parameter(name, strength)
-                else:
-                    self.register_buffer(name, strength)
+                else:  # a copy, so that loading another state changes neither model nor other circuits
+                    kept = strength if strength.requires_grad else strength.clone()
+                    self.register_buffer(name, kept)
         self._noise = noise.with_strengths(dict.fromkeys(self._noise_tensors, math.nan))
         self._noise_is_fixed = not (self._noise_tensors or self._drawn_strengths)
 
@@ -305,8 +319,9 @@ def in_working_dtype(
     """
     n_wires, dtype = weights.shape[1], working_dtype(angles, weights)
     inputs = angles.reshape(-1, n_wires, 3).to(dtype), weights.to(dtype)
-    if torch.is_autocast_enabled(angles.device.type):
-        with torch.autocast(angles.device.type, enabled=False):
+    device = angles.device.type
+    if torch.amp.is_autocast_available(device) and torch.is_autocast_enabled(device):
+        with torch.autocast(device, enabled=False):
             values = evaluate(*inputs)
     else:  # entering the context costs as much as a tenth of a small circuit
         values = evaluate(*inputs)
@@ -333,18 +348,17 @@ def entangled_pairs(entanglement: Entanglement, n_wires: int) -> Pairs:
             pair listed twice.
     """
     linear = tuple((i, i + 1) for i in range(n_wires - 1))
-    match entanglement:
-        case "none":
-            return ()
-        case "linear":
-            return linear
-        case "circular":
-            return linear + (((n_wires - 1, 0),) if n_wires > 2 else ())
+    circular = linear + (((n_wires - 1, 0),) if n_wires > 2 else ())
+    named: dict[str, Pairs] = {"none": (), "linear": linear, "circular": circular}
+    if isinstance(entanglement, str) and entanglement in named:
+        return named[entanglement]
     return _checked_pairs(entanglement, n_wires)
 
 
 def _checked_pairs(pairs: Any, n_wires: int) -> Pairs:
     must = f'be "none", "linear", "circular" or distinct pairs of wires 0 to {n_wires - 1}'
+    if isinstance(pairs, np.ndarray):
+        pairs = pairs.tolist()
     if isinstance(pairs, str) or not isinstance(pairs, Sequence):
         raise argument_error("entanglement", must, f"is {pairs!r}")
     checked: dict[frozenset[int], tuple[int, int]] = {}
@@ -353,7 +367,7 @@ def _checked_pairs(pairs: Any, n_wires: int) -> Pairs:
             raise argument_error("entanglement", must, f"holds {pair!r}")
         if frozenset(pair) in checked:
             raise argument_error("entanglement", must, f"holds {tuple(pair)} twice")
-        checked[frozenset(pair)] = tuple(pair)
+        checked[frozenset(pair)] = int(pair[0]), int(pair[1])
     return tuple(checked.values())
 
 
@@ -361,7 +375,8 @@ def _is_pair(pair: Any, n_wires: int) -> bool:
     return (
         isinstance(pair, Sequence)
         and len(pair) == 2
-        and all(type(wire) is int and 0 <= wire < n_wires for wire in pair)
+        and all(isinstance(wire, int | np.integer) and 0 <= wire < n_wires for wire in pair)
+        and not any(isinstance(wire, bool) for wire in pair)
         and pair[0] != pair[1]
     )
 

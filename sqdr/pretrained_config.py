@@ -112,7 +112,6 @@ def _arguments(model: SQDR_CNN) -> dict[str, Any]:
     circuit: nn.Module = model.circuit
     if not isinstance(circuit, ReuploadCircuit):
         raise argument_error("circuit", "be a ReuploadCircuit", f"is a {type(circuit).__name__}")
-    named = isinstance(circuit.entanglement, str)
     return {
         "T": model.T,
         "in_channels": model.in_channels,
@@ -123,7 +122,7 @@ def _arguments(model: SQDR_CNN) -> dict[str, Any]:
         "init_range": circuit.init_range,
         "backend": model.backend,
         "noise": circuit.noise.to_dict() if circuit.noise else None,
-        "entanglement": circuit.entanglement if named else circuit.pairs,
+        "entanglement": circuit.entanglement,
         "width": model.width,
         "angle_scale": model.angle_scale,
         "head": model.head_name,

@@ -59,7 +59,8 @@ class SpikingEncoder(nn.Module):
         functional.set_step_mode(self, "m")
 
     def forward(self, images: Tensor) -> Tensor:
-        spikes = self.layers(phase_code(images, self.T))
+        weight: Tensor = next(self.parameters())
+        spikes = self.layers(phase_code(images, self.T).to(weight.dtype))
         return cast(Tensor, spikes.mean(0))
 
 
@@ -93,7 +94,7 @@ class IntegrateAndFire(neuron.IFNode):  # type: ignore[misc]
 
     def multi_step_forward(self, x_seq: Tensor) -> Tensor:
         """Input currents (T, ...) -> spikes (T, ...)."""
-        if _has_fast_path(x_seq):
+        if _has_fast_path(x_seq) and self._is_standard:
             return cast(Tensor, _IntegrateAndFireFunction.apply(x_seq)[0])
         spikes, _, _ = functional.if_multi_step(
             x_seq,
@@ -104,6 +105,13 @@ class IntegrateAndFire(neuron.IFNode):  # type: ignore[misc]
             detach_reset=self.detach_reset,
         )
         return cast(Tensor, spikes)
+
+    @property
+    def _is_standard(self) -> bool:
+        """Whether the neuron is as it was made; its attributes may be changed."""
+        gradient = self.surrogate_function
+        has_gradient = type(gradient) is surrogate.ATan and gradient.alpha == 2 and gradient.spiking
+        return has_gradient and (self.v_threshold, self.v_reset, self.detach_reset) == (1, 0, False)
 
 
 def _has_fast_path(*tensors: Tensor) -> bool:

@@ -5,6 +5,7 @@ from typing import Literal, get_args
 import torch
 from torch import nn
 
+from sqdr.circuit import ReuploadCircuit
 from sqdr.model import SQDR_CNN
 from sqdr.validation import argument_error
 
@@ -53,20 +54,25 @@ def make_twin(model: SQDR_CNN, circuit: Circuit) -> SQDR_CNN:
             the 3 * n_wires angles.
 
     Raises:
-        ValueError: if `circuit` is none of these.
+        ValueError: if `circuit` is none of these, or "none" for a model without a head, or if the
+            model has no circuit.
     """
     if circuit not in get_args(Circuit):
         raise argument_error("circuit", f"be one of {', '.join(get_args(Circuit))}", f"is {circuit!r}")
+    if not isinstance(model.circuit, ReuploadCircuit):
+        raise argument_error("model", "have its circuit", f"has a {type(model.circuit).__name__}")
+    if circuit == "none" and model.head_name == "none":
+        raise argument_error("circuit", 'not be "none" for a model with head="none"', "is")
     n_wires, n_blocks = model.circuit.n_wires, model.circuit.n_blocks
     with torch.random.fork_rng(devices=[]):
         match circuit:
             case "frozen":
                 model.circuit.weights.requires_grad_(False)
             case "mlp":
-                model.register_module("circuit", WireMLP(n_wires, n_blocks))
+                model.register_module("circuit", WireMLP(n_wires, n_blocks).to(model.circuit.weights))
             case "none":
+                reads_angles = nn.Linear(3 * n_wires, model.num_class).to(model.circuit.weights)
                 model.register_module("circuit", nn.Identity())
-                reads_angles = nn.Linear(3 * n_wires, model.num_class)
                 if isinstance(model.head, nn.Sequential):
                     model.head[0] = reads_angles
                 else:

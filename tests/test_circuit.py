@@ -1,7 +1,9 @@
 """The circuit's face: shapes, dtypes, weights, checks, copies."""
 
+import copy
 import math
 
+import numpy as np
 import pytest
 import torch
 from cases import BACKENDS, DUPLICATES
@@ -439,3 +441,62 @@ def test_a_trained_strength_may_be_one():
     exact.load_state_dict({"weights": circuit.weights})
     angles = torch.linspace(-2, 2, 9)
     torch.testing.assert_close(circuit(angles), exact(angles))
+
+
+def test_circuits_of_one_noise_model_have_noise_of_their_own():
+    noise = sqdr.NoiseModel((sqdr.BitFlip(torch.tensor([0.1, 0.2, 0.3])),), readout_error=[0.1] * 3)
+    before = copy.deepcopy(noise)
+    first, second = circuit_of(noise=noise), circuit_of(noise=noise)
+    others = {name: 0.5 * tensor for name, tensor in second.state_dict().items()}
+    first.load_state_dict(others)
+    assert second.noise == noise == before
+    assert first.noise != before
+
+
+def test_a_list_of_pairs_may_be_changed_later():
+    pairs = [[0, 1]]
+    circuit = circuit_of(entanglement=pairs)
+    pairs.append([1, 2])
+    assert circuit.entanglement == circuit.pairs == ((0, 1),)
+    assert circuit.to_backend("native").pairs == ((0, 1),)
+
+
+@pytest.mark.parametrize(
+    "pairs",
+    [
+        np.array([[0, 2], [2, 1]]),
+        [(np.int64(0), np.int64(2)), (2, 1)],
+        np.array([[0, 2], [2, 1]], np.uint8),
+    ],
+    ids=["array", "integers", "bytes"],
+)
+def test_pairs_of_numpy(pairs):
+    circuit = circuit_of(entanglement=pairs)
+    assert circuit.pairs == ((0, 2), (2, 1))
+    assert all(type(wire) is int for pair in circuit.pairs for wire in pair)
+
+
+def test_shots_are_checked_when_they_are_changed():
+    circuit = circuit_of(shots=5)
+    with pytest.raises(ValueError, match=r"^Argument `shots` must be an integer"):
+        circuit.shots = 2.5
+    assert circuit.shots == 5
+    circuit.shots = None
+    assert torch.equal(circuit(torch.zeros(9)), circuit(torch.zeros(9)))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
+def test_an_empty_batch_has_gradients_of_zero(dtype):
+    circuit, angles = circuit_of(), torch.zeros(0, 2, 9, dtype=dtype, requires_grad=True)
+    values = circuit(angles)
+    assert (values.shape, values.dtype) == ((0, 2, 3), dtype)
+    values.sum().backward()
+    assert angles.grad.shape == (0, 2, 9)
+    assert not circuit.weights.grad.any()
+
+
+def test_tensors_without_values():
+    """On torch's "meta" device, which says what shapes a model has."""
+    circuit = circuit_of("native").to("meta")
+    values = circuit(torch.zeros(4, 9, device="meta"))
+    assert (values.shape, values.device.type) == ((4, 3), "meta")

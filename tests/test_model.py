@@ -210,3 +210,13 @@ def test_a_cuda_training_step_does_not_wait_for_the_device():
         model(images).sum().backward()
     finally:
         torch.cuda.set_sync_debug_mode("default")
+
+
+@pytest.mark.parametrize("of_images", [torch.float32, torch.float64, torch.bfloat16])
+@pytest.mark.parametrize("of_model", [torch.float32, torch.float64])
+def test_images_of_another_precision(of_model, of_images):
+    """Each pixel is read as exactly as it is stored; the weights say what is computed in."""
+    model, images = model_of().to(of_model).eval(), images_of().to(of_images)
+    logits = model(images)
+    assert logits.dtype == of_model
+    assert torch.equal(logits, model(images.to(of_model)))

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import nn
 from torch.func import functional_call
+from torch.fx.experimental.proxy_tensor import make_fx
 
 from sqdr import (
     AmplitudeDamping,
@@ -317,8 +318,9 @@ def test_a_method_that_cannot_evaluate_the_circuit_is_refused(n_wires, n_blocks,
             "dense",
         ),
         (200, 20, {}, "`n_blocks` must be smaller, but one sample needs ", "causal-cone"),
+        (2000, 3, {"method": "dense"}, "`n_wires` must be smaller, or ", "dense"),
     ],
-    ids=["pairs", "dense", "causal cone"],
+    ids=["pairs", "dense", "causal cone", "beyond any float"],
 )
 def test_a_circuit_beyond_memory_is_refused(n_wires, n_blocks, options, must, method):
     with pytest.raises(ValueError, match=f"with the {method} method") as refused:
@@ -470,12 +472,40 @@ def test_a_compiled_circuit_is_copied_and_pickled():
         torch.testing.assert_close(again(angles), expected)
 
 
+def test_a_circuit_that_is_compiled_for_many_shapes_and_modes(monkeypatch):
+    """PyTorch compiles one function eight times at most; beyond that Python runs it."""
+    compile = torch.compile
+    monkeypatch.setattr(torch, "compile", lambda function: compile(function, backend="eager"))
+    circuit, compiled = make_circuit(3, 2), make_circuit(3, 2, compile=True)
+    shapes = [torch.Size([1 + n % 2] * n + [9]) for n in range(10)]
+    angles = [
+        torch.linspace(-3, 3, shape.numel(), dtype=torch.float64).reshape(shape) for shape in shapes
+    ]
+    torch.testing.assert_close([compiled(a) for a in angles], [circuit(a) for a in angles])
+
+
 @pytest.mark.parametrize(("method", "n_blocks"), [("closed-form", 2), ("causal-cone", 3), ("dense", 3)])
 def test_export(method, n_blocks):
+    """Also for batches of any size."""
     circuit = make_circuit(3, n_blocks, noise=NOISE, method=method)
-    angles = draw_angles(3)
-    exported = torch.export.export(circuit, (angles,)).module()
+    of_any_size = ({0: torch.export.Dim("batch", min=2)},)
+    exported = torch.export.export(circuit, (draw_angles(3),), dynamic_shapes=of_any_size).module()
+    angles = draw_angles(3, batch=5)
     torch.testing.assert_close(exported(angles), circuit(angles))
+
+
+def test_tracing_leaves_nothing_in_the_circuit():
+    circuit, angles = make_circuit(3, 2, noise=NOISE), draw_angles(3)
+    make_fx(circuit, tracing_mode="fake", _allow_non_fake_inputs=True)(angles)
+    assert type(circuit(angles)) is torch.Tensor
+
+
+@pytest.mark.parametrize(("noise", "bytes_per_entry"), [(None, 5), (NOISE, 12)])
+def test_tables_take_no_more_memory_than_a_few_states(noise, bytes_per_entry):
+    n_wires = 10
+    circuit = make_circuit(n_wires, 3, noise=noise, method="dense", dtype=torch.float32)
+    entries = 2**n_wires if noise is None else 4**n_wires
+    assert sum(table.nbytes for table in circuit.buffers()) <= bytes_per_entry * entries
 
 
 @pytest.mark.parametrize("method", ["closed-form", "causal-cone", "dense"])

@@ -33,9 +33,9 @@ def test_devices_and_methods_agree_with_the_native_engine(options):
     angles = angles_of()
     expected_circuit = CASE.circuit("native", CASE.draw()[1])
     circuit = circuit_of(**options)
-    torch.testing.assert_close(circuit(angles), expected_circuit(angles), rtol=0, atol=1e-7)
+    torch.testing.assert_close(circuit(angles), expected_circuit(angles), rtol=0, atol=1e-12)
     torch.testing.assert_close(
-        gradients(circuit, angles), gradients(expected_circuit, angles), rtol=0, atol=1e-7
+        gradients(circuit, angles), gradients(expected_circuit, angles), rtol=0, atol=1e-12
     )
 
 

@@ -99,7 +99,7 @@ def test_round_trip_is_exact(options, tmp_path):
     outputs = model(images)
     assert outputs.std(dim=0).max() > 1e-3
     assert torch.equal(loaded(images), outputs)
-    assert repr(loaded.circuit) == repr(model.circuit).replace("(2, 0), (1, 2)", "[2, 0], [1, 2]")
+    assert repr(loaded.circuit) == repr(model.circuit)
     assert type(loaded.circuit) is type(model.circuit)
     assert not loaded.training
 

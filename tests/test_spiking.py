@@ -148,6 +148,31 @@ def test_neuron_equals_spikingjelly(shape, dtype):
     assert relative_error(actual_grad, expected_grad) < 30 * torch.finfo(dtype).eps
 
 
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("v_threshold", 0.3),
+        ("v_reset", None),
+        ("detach_reset", True),
+        ("surrogate_function", surrogate.Sigmoid()),
+        ("surrogate_function", surrogate.ATan(alpha=4.0)),
+    ],
+    ids=str,
+)
+def test_a_neuron_whose_attributes_are_changed_equals_spikingjelly(attribute, value):
+    torch.manual_seed(0)
+    currents = torch.randn(6, 20).requires_grad_()
+    reference = neuron.IFNode(surrogate_function=surrogate.ATan(), step_mode="m")
+    ours = IntegrateAndFire()
+    ours.step_mode = "m"
+    results = []
+    for node in (reference, ours):
+        setattr(node, attribute, value)
+        spikes = node(currents)
+        results.append((spikes, *torch.autograd.grad(spikes.square().sum(), currents)))
+    torch.testing.assert_close(results[1], results[0])
+
+
 @DTYPES
 def test_neuron_fires_at_the_threshold_exactly(dtype):
     ours = IntegrateAndFire()

@@ -96,6 +96,15 @@ def test_checks_of_noise_are_not_made_of_a_backend_without_it():
     check_backend("UndeclaredNoise", ["channels"])
 
 
+def test_checks_of_noise_are_not_made_with_options_that_refuse_it():
+    check_backend("pennylane", ["rotations", "channels"], device="lightning.qubit")
+
+
+def test_no_check_at_all_is_refused():
+    with pytest.raises(ValueError, match=r"^Argument `checks` must hold a name"):
+        check_backend("native", [])
+
+
 def test_every_check_says_what_it_wants():
     assert all((check.__doc__ or "").splitlines()[0].endswith(".") for check in CHECKS.values())
 

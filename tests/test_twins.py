@@ -5,9 +5,10 @@ import pytest
 import torch
 from torch import nn
 
+from sqdr.model import SQDR_CNN
 from sqdr.options import ModelOptions, NoiseOptions
 from sqdr.training import build_model, count_parameters
-from sqdr.twins import WireMLP
+from sqdr.twins import WireMLP, make_twin
 
 TWINS = ("quantum", "frozen", "mlp", "none")
 
@@ -89,3 +90,23 @@ def test_refused(circuit, options, message):
     with pytest.raises(ValueError, match="Argument") as refused:
         model_of(circuit, **options)
     assert message in str(refused.value)
+
+
+@pytest.mark.parametrize("circuit", ["mlp", "none"])
+def test_twins_of_models_in_double_precision(circuit):
+    twin = make_twin(model_of("quantum").double(), circuit)
+    assert twin(images_of()).dtype == torch.float64
+
+
+def test_without_circuit_and_head_nothing_is_left():
+    model = SQDR_CNN(4, 1, 3, n_wires=3, head="none")
+    with pytest.raises(
+        ValueError, match=r'^Argument `circuit` must not be "none" for a model with head='
+    ):
+        make_twin(model, "none")
+    assert model(images_of()).shape == (4, 3)
+
+
+def test_a_twin_has_no_twin():
+    with pytest.raises(ValueError, match=r"^Argument `model` must have its circuit, but has a WireMLP"):
+        make_twin(model_of("mlp"), "none")

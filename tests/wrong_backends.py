@@ -106,6 +106,24 @@ class MeanGradientOfWeights(Wrong):
         return super().expectation_values(angles, mean)
 
 
+class SpreadNaN(Wrong):
+    """A sample that is not finite spoils the others."""
+
+    meant = "samples_that_are_not_finite"
+
+    def expectation_values(self, angles, weights):
+        return super().expectation_values(angles, weights) + 0 * angles.sum()
+
+
+class FiniteFromNaN(Wrong):
+    """An angle that is not finite has an expectation value."""
+
+    meant = "samples_that_are_not_finite"
+
+    def expectation_values(self, angles, weights):
+        return super().expectation_values(angles.nan_to_num(0, 0, 0), weights)
+
+
 class UndeclaredNoise(Wrong):
     """Accepts noise without the capability, and leaves it out."""
 

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable
+from decimal import Decimal
 
 import torch
 
@@ -38,17 +39,19 @@ def check_memory(
     if available is None or needed <= available:
         return
     free = f"with the {method} method, and {available:.3g} are available"
+    wanted = f"{Decimal(needed):.3g} bytes {free}"  # which may be beyond any float
     if bytes_per_sample <= available:
         must = f"hold at most {available // bytes_per_sample} samples at a time"
-        raise argument_error("angles", must, f"{samples} need {needed:.3g} bytes {free}")
+        raise argument_error("angles", must, f"{samples} need {wanted}")
     name, must = remedy()
-    raise argument_error(name, must, f"one sample needs {bytes_per_sample:.3g} bytes {free}")
+    raise argument_error(name, must, f"one sample needs {wanted}")
 
 
 def available_bytes(device: torch.device) -> int | None:
     """Memory that a new tensor on `device` can take, or None where that is not known."""
     if device.type == "cuda":
-        return torch.cuda.mem_get_info(device)[0]
+        held_unused = torch.cuda.memory_reserved(device) - torch.cuda.memory_allocated(device)
+        return torch.cuda.mem_get_info(device)[0] + held_unused
     if device.type != "cpu":
         return None
     try:

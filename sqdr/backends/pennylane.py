@@ -2,7 +2,8 @@
 
 import inspect
 import math
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import nullcontext
 from threading import RLock
 from typing import Any, ClassVar
 
@@ -10,6 +11,7 @@ import pennylane as qml
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
+from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from sqdr.circuit import Capability, ReuploadCircuit
@@ -47,9 +49,7 @@ class PennyLaneCircuit(ReuploadCircuit):
 
     Args:
         device (str or None): name of any PennyLane device. Default: "default.qubit" without noise and
-            "default.mixed" with it. Noise needs "default.mixed". PennyLane rounds the expectation
-            values of devices that return Python's floats, such as "lightning.qubit", to torch's default
-            dtype; their gradients are not rounded.
+            "default.mixed" with it. Noise needs "default.mixed".
         diff_method (str): how PennyLane differentiates. Default: "best", PennyLane's own choice.
         shots (int or None): measurements of the device for each sample, all wires at once; PennyLane
             then differentiates by the parameter-shift rule. They follow the circuit's own generator
@@ -110,7 +110,7 @@ class PennyLaneCircuit(ReuploadCircuit):
 
         The strengths of `noise` broadcast to (n_blocks, n_wires).
         """
-        with _PENNYLANE:
+        with _PENNYLANE, nullcontext() if self._broadcasts else _PythonFloatsAsDoubles():
             values = torch.stack(self._qnode(angles, weights, noise), dim=-1)
         return values.reshape(*angles.shape[:-2], self.n_wires).to(angles.dtype)
 
@@ -196,6 +196,21 @@ class PennyLaneCircuit(ReuploadCircuit):
     def __getstate__(self) -> dict[str, Any]:
         # A QNode holds a device and cannot be copied or pickled; the copy makes its own.
         return self.__dict__ | {"_qnode": None}
+
+
+class _PythonFloatsAsDoubles(TorchFunctionMode):
+    """Makes float64 tensors of Python's floats, which are what lightning.qubit gives PennyLane.
+
+    PennyLane would round them to torch's default dtype.
+    """
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        options = kwargs or {}
+        if func is torch.as_tensor and isinstance(args[0], float):
+            options = {"dtype": torch.float64} | options
+        return func(*args, **options)
 
 
 class _OnDevice(torch.autograd.Function):

@@ -52,7 +52,7 @@ def check_backend(name: str, checks: Sequence[str] | None = None, **options: Any
     """Check that a backend is right, differentiable, and keeps to itself.
 
     Needs neither pytest nor an optional package beyond those of the backend. Checks of noise are made
-    where the backend declares the capability "noise".
+    where the backend declares the capability "noise" and does not refuse it with these options.
 
     Args:
         name (str): one of `sqdr.backend_names()`.
@@ -62,9 +62,11 @@ def check_backend(name: str, checks: Sequence[str] | None = None, **options: Any
     Raises:
         BackendCheckError: an AssertionError that has a line for each failed check. Its cause is the
             exception of the first.
-        ValueError, ImportError: if there is no such check, or the backend does not load.
+        ValueError, ImportError: if there is no such check or none at all, or the backend does not load.
     """
     chosen = list(CHECKS) if checks is None else list(checks)
+    if not chosen:
+        raise argument_error("checks", "hold a name", "is empty")
     for check in chosen:
         if check not in CHECKS:
             raise argument_error("checks", f"be among {', '.join(CHECKS)}", f"holds {check!r}")

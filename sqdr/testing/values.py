@@ -46,6 +46,24 @@ def shapes(subject: Subject) -> None:
             expect_close(what, values, expected.reshape(*leading, n_wires), subject.tolerance)
 
 
+def samples_that_are_not_finite(subject: Subject) -> None:
+    """An angle that is not finite gives NaN on its wire, and leaves the other samples as they are."""
+    case = Case(3, 2, "none")
+    angles = subject.angles(case, 2).requires_grad_()
+    expected = subject.circuit(case)(angles)
+    (expected_gradient,) = gradients(expected[1], [angles])
+    for bad in (math.nan, math.inf):
+        spoilt = angles.detach().clone()
+        spoilt[0, 1] = bad
+        values = subject.circuit(case)(spoilt.requires_grad_())
+        expect(bool(values[0, 0].isnan()), f"<Z> of an angle of {bad} is {values[0, 0].item():.3g}")
+        beside = f"beside an angle of {bad}"
+        expect_close(f"<Z> {beside}", values[1], expected[1], subject.tolerance)
+        (found,) = gradients(values[1], [spoilt])
+        what = f"the gradient by the angles {beside}"
+        expect_close(what, found[1], expected_gradient[1], 4 * subject.tolerance)
+
+
 def wires(subject: Subject) -> None:
     """Each wire has its own three angles and its own <Z>: cos(theta) after RY(theta) on |0>."""
     thetas = torch.tensor([0.3, 1.1, 1.9, 2.7], dtype=subject.dtype)
@@ -121,5 +139,5 @@ def _expect_refusal(subject: Subject, capability: str, **options: object) -> Non
 
 CHECKS = (
     *(double_precision, shapes, wires, rotations, entanglement),
-    *(gradient_of_angles, gradient_of_weights, undeclared_noise),
+    *(gradient_of_angles, gradient_of_weights, samples_that_are_not_finite, undeclared_noise),
 )

@@ -164,7 +164,8 @@ class NativeCircuit(ReuploadCircuit):
 
     def _noise_tensors_of(self, noise: NoiseModel, like: Tensor) -> Tensors:
         """`_new_noise_tensors`; kept if the noise is fixed, since each copy to a GPU takes time."""
-        if torch.compiler.is_compiling() or not self._noise_is_fixed:
+        is_traced = torch.compiler.is_compiling() or type(like) is not Tensor
+        if is_traced or not self._noise_is_fixed:
             return self._new_noise_tensors(noise, like)
         key = like.dtype, like.device
         if key not in self._fixed_noise:
@@ -189,7 +190,7 @@ class NativeCircuit(ReuploadCircuit):
         tables: dict[str, Tensor] = {}
         if self.method == "dense" and self._is_pure:
             tables["_cz_signs"] = dense.cz_signs(self.pairs, self.n_wires)
-            tables["_z_signs"] = dense.z_signs(self.n_wires)
+            tables["_z_signs"] = dense.z_signs(-(-self.n_wires // 2))
         elif self.method == "dense":
             tables["_cz_source"], tables["_cz_signs"] = dense.cz_permutation(self.pairs, self.n_wires)
         elif self.method == "closed-form" and self._topology in ("none", "other"):
@@ -214,8 +215,9 @@ class NativeCircuit(ReuploadCircuit):
         """Memory that one sample takes, `keep` meaning that what a gradient needs is kept."""
         n, blocks = self.n_wires, self.n_blocks
         numbers: int
-        if self.method == "dense":  # without a gradient: the state, its copy and the tables
-            numbers = (2 * 2**n if self._is_pure else 4**n) * (n * blocks if keep else 6)
+        if self.method == "dense":  # without a gradient: the state, its copies and the tables
+            size, copies = (2 * 2**n, 6) if self._is_pure else (4**n, 9)
+            numbers = size * (n * blocks if keep else copies)
         elif self.method == "causal-cone":
             numbers = n * (64 * blocks + 8**blocks // (8 if keep else 16))
         else:

@@ -94,4 +94,4 @@ def _compile(function: Any) -> Callable[..., Any]:
     # beyond eight: so each circuit compiles code objects of its own.
     code = function.__code__.replace()
     own = FunctionType(code, function.__globals__, closure=function.__closure__)
-    return torch.compile(own, fullgraph=True)
+    return torch.compile(own)

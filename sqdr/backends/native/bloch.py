@@ -179,7 +179,7 @@ def _unit_vectors(angles: Tensor, weights: Tensor) -> Tensors:
         first two turns, x after the third, and x, y and z (Tensors of shape (2, batch, n_wires)).
     """
     phi, theta, omega = angles.unbind(-1)
-    of_weights = weights.mT.reshape(6, 1, -1).expand(-1, len(angles), -1)
+    of_weights = weights.mT.reshape(6, 1, -1).expand(-1, angles.shape[0], -1)
     phi_1, theta_1, omega_1, phi_2, theta_2, _ = of_weights.unbind(0)
     turns = torch.stack((theta, theta_2, omega + phi_1, omega + phi_2, theta_1, theta, omega_1, phi))
     turns = torch.unflatten(turns, 0, (4, 2))

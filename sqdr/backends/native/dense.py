@@ -19,7 +19,8 @@ def statevector(quaternions: Tensor, cz_signs: Tensor, z_signs: Tensor) -> Tenso
     Args:
         quaternions (Tensor of shape (4, n_blocks, batch, n_wires)): rotations of each block.
         cz_signs (Tensor of shape (2 ** n_wires, 1)): diagonal of a CZ layer.
-        z_signs (Tensor of shape (2 ** n_wires, n_wires)): diagonals of Z on each wire.
+        z_signs (Tensor of shape (2 ** k, k)): diagonals of Z on each of k wires, half of all or, where
+            their number is odd, one more.
 
     Returns:
         Tensor of shape (batch, n_wires)
@@ -34,7 +35,11 @@ def statevector(quaternions: Tensor, cz_signs: Tensor, z_signs: Tensor) -> Tenso
         if block > 0:
             state = state * cz_signs
         state = _on_every_wire(state, gate)
-    return state.square().sum(-1) @ z_signs
+    # The wires in two halves: diagonals over all states would take more memory than the state.
+    probabilities = torch.unflatten(state.square().sum(-1), -1, (-1, len(z_signs)))
+    n_first = w.shape[2] - z_signs.shape[1]
+    of_first = probabilities.sum(2) @ z_signs[: 2**n_first, z_signs.shape[1] - n_first :]
+    return torch.cat((of_first, probabilities.sum(1) @ z_signs), dim=-1)
 
 
 def pauli_vector(matrices: Tensor, source: Tensor, signs: Tensor) -> Tensor:
@@ -91,12 +96,13 @@ def cz_permutation(pairs: Pairs, n_wires: int) -> tuple[Tensor, Tensor]:
         source (integer Tensor of shape (4 ** n_wires,)) and signs (Tensor of shape (4 ** n_wires, 1))
     """
     source = torch.arange(4**n_wires)
-    negative = torch.zeros_like(source)
+    negative = torch.zeros_like(source, dtype=torch.bool)
     for pair in pairs:
         first, second = (2 * (n_wires - 1 - wire) for wire in pair)
-        flips_second, flips_first = source >> (first + 1) & 1, source >> (second + 1) & 1
-        negative ^= flips_second & flips_first & (source >> first ^ source >> second)
-        source ^= (flips_first << first) | (flips_second << second)
+        flips_second, flips_first = _bit(source, first + 1), _bit(source, second + 1)
+        negative ^= flips_second & flips_first & (_bit(source, first) ^ _bit(source, second))
+        source ^= flips_first.long() << first
+        source ^= flips_second.long() << second
     return source, _signs(negative).unsqueeze(-1)
 
 
@@ -116,6 +122,11 @@ def _on_every_wire(state: Tensor, matrices: Tensor) -> Tensor:
     return state.reshape(batch, size, parts)
 
 
+def _bit(numbers: Tensor, place: int) -> Tensor:
+    """One bit of each number of an integer tensor, as a tensor of bools, which take less memory."""
+    return (numbers >> place & 1).bool()
+
+
 def _signs(exponent: Tensor) -> Tensor:
-    """(-1) ** exponent, from the lowest bit of an integer tensor."""
+    """(-1) ** exponent, from a tensor of bools or the lowest bits of one of integers."""
     return 1.0 - 2.0 * (exponent & 1)
