@@ -289,6 +289,7 @@ def test_the_cheapest_method_is_taken(n_wires, n_blocks, entanglement, noise, me
     ("n_wires", "n_blocks", "entanglement", "method"),
     [
         (3, 3, "linear", "closed-form"),
+        (3, 1, "linear", "causal-cone"),
         (4, 3, "circular", "causal-cone"),
         (4, 3, [(0, 2)], "causal-cone"),
         (3, 3, "linear", "exact"),
@@ -389,11 +390,12 @@ MOST, MOST_WITH_GRADIENT = 2**33 // (4 * 2 * 2**12 * 6), 2**33 // (4 * 2 * 2**12
         (False, "weights", MOST),
     ],
 )
-def test_fewer_samples_fit_with_a_gradient(is_enabled, differentiated, most, monkeypatch):
+@pytest.mark.parametrize("compile", [False, True])
+def test_fewer_samples_fit_with_a_gradient(compile, is_enabled, differentiated, most, monkeypatch):
     """A state of 2 ** 12 complex numbers at a time, or one for each of the 36 gates."""
     monkeypatch.setattr("sqdr.backends.memory.available_bytes", lambda _: 2**33)
     noise = NoiseModel(readout_error=nn.Parameter(torch.tensor(0.1)))
-    circuit = NativeCircuit(12, 3, method="dense", noise=noise)
+    circuit = NativeCircuit(12, 3, method="dense", noise=noise, compile=compile)
     for name, parameter in circuit.named_parameters():
         parameter.requires_grad_(name.endswith(str(differentiated)))
     angles = torch.zeros(1, 36, requires_grad=differentiated == "angles").expand(10**9, 36)
@@ -424,7 +426,7 @@ def test_one_circuit_in_two_precisions(method, n_blocks):
 def compiler(request, monkeypatch):
     """`torch.compile`, or none: Python then runs what would be compiled, without delay."""
     if request.param == "by-nothing":
-        monkeypatch.setattr(torch, "compile", lambda function, **_: function)
+        monkeypatch.setattr(torch, "compile", lambda function: function)
 
 
 @pytest.mark.usefixtures("compiler")
@@ -438,6 +440,12 @@ def test_compiled_values_and_gradients(n_blocks):
     compiled(angles_compiled).square().sum().backward()
     torch.testing.assert_close(angles_compiled.grad, angles.grad)
     torch.testing.assert_close(compiled.weights.grad, circuit.weights.grad)
+
+
+def test_second_derivatives_of_a_compiled_circuit(monkeypatch):
+    monkeypatch.setattr(torch, "compile", lambda function: function)
+    circuit = make_circuit(2, 2, noise=NOISE, compile=True)
+    assert torch.autograd.gradgradcheck(circuit, draw_angles(2, batch=1).requires_grad_())
 
 
 @pytest.mark.usefixtures("compiler")
