@@ -208,7 +208,7 @@ class _PythonFloatsAsDoubles(TorchFunctionMode):
         self, func: Any, types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         options = kwargs or {}
-        if func is torch.as_tensor and isinstance(args[0], float):
+        if func is torch.as_tensor and args and isinstance(args[0], float):
             options = {"dtype": torch.float64} | options
         return func(*args, **options)
 

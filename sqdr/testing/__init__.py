@@ -12,7 +12,8 @@ or, each check as a test of its own,
 Circuits have at most four wires and three blocks. The reference is `sqdr.testing.reference`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -70,24 +71,33 @@ def check_backend(name: str, checks: Sequence[str] | None = None, **options: Any
     for check in chosen:
         if check not in CHECKS:
             raise argument_error("checks", f"be among {', '.join(CHECKS)}", f"holds {check!r}")
-    subject = Subject(name, options)
+    with _settings_as_they_were():
+        subject = Subject(name, options)
     if not subject.can("noise"):
         of_noise = {check.__name__ for check in noise.CHECKS}
         chosen = [check for check in chosen if check not in of_noise]
     failures: dict[str, Exception] = {}
-    default_dtype = torch.get_default_dtype()
     for check in chosen:
         try:
-            with torch.random.fork_rng(devices=[]):
+            with _settings_as_they_were():
                 torch.manual_seed(0)
                 CHECKS[check](subject)
         except Exception as error:  # whatever a backend raises, the other checks are made
             failures[check] = error
-        finally:
-            torch.set_default_dtype(default_dtype)
     if failures:
         first, *_ = failures.values()
         raise BackendCheckError(name, len(chosen), failures) from first
+
+
+@contextmanager
+def _settings_as_they_were() -> Iterator[None]:
+    """Gives torch its default dtype and the state of its random generator back."""
+    default_dtype = torch.get_default_dtype()
+    try:
+        with torch.random.fork_rng(devices=[]):
+            yield
+    finally:
+        torch.set_default_dtype(default_dtype)
 
 
 def _first_line(check: Callable[[Subject], None]) -> str:

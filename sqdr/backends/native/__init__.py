@@ -164,6 +164,7 @@ class NativeCircuit(ReuploadCircuit):
 
     def _noise_tensors_of(self, noise: NoiseModel, like: Tensor) -> Tensors:
         """`_new_noise_tensors`; kept if the noise is fixed, since each copy to a GPU takes time."""
+        # A trace may work on tensors without values, of a class of their own.
         is_traced = torch.compiler.is_compiling() or type(like) is not Tensor
         if is_traced or not self._noise_is_fixed:
             return self._new_noise_tensors(noise, like)
