@@ -43,9 +43,12 @@ def check_folder(
         if foreign:
             raise argument_error(argument, must, f"{folder} holds {foreign[0]}")
         return
-    there, here = _flat(yaml.safe_load(file.read_text())), _flat(configuration)
+    try:
+        there, here = _flat(yaml.safe_load(file.read_text())), _flat(configuration)
+    except (yaml.YAMLError, UnicodeDecodeError, AttributeError, RecursionError) as error:
+        raise argument_error(argument, must, f"{file} holds no options") from error
     for name in sorted((there.keys() | here.keys()).difference(ignored)):
-        if there.get(name) != here.get(name):
+        if _in_order(there.get(name)) != _in_order(here.get(name)):
             differ = f"{folder} has {name} {there.get(name)}, not {here.get(name)}"
             raise argument_error(argument, must, differ)
 
@@ -58,10 +61,24 @@ def write_configuration(folder: Path, configuration: Mapping[str, Any]) -> None:
             unfinished.write_text(yaml.safe_dump(dict(configuration), sort_keys=False))
 
 
+#: Options whose mappings are channels, which act in their order.
+_CHANNELS = ("after_rotation", "after_entangler")
+
+
 def _flat(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"model": {"T": 5}} -> {"model.T": 5}."""
+    """{"model": {"T": 5}} -> {"model.T": 5}; channels stay together, empty mappings are left out."""
     flat: dict[str, Any] = {}
     for name, value in configuration.items():
-        inner = isinstance(value, Mapping)
+        inner = isinstance(value, Mapping) and (not value or name not in _CHANNELS)
         flat |= _flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
     return flat
+
+
+def _in_order(value: Any) -> Any:
+    """The value with its mappings as tuples of items, which are equal only in equal order."""
+    match value:
+        case Mapping():
+            return tuple((name, _in_order(inner)) for name, inner in value.items())
+        case list():
+            return [_in_order(inner) for inner in value]
+    return value
