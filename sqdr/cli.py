@@ -87,7 +87,7 @@ def _run(arguments: Sequence[str] | None) -> int:
         case "train":
             return _train(parser.instantiate(options).train)
         case "report":
-            return _report(options.report.run)
+            return _report(options.report)
         case "sweep-noise":
             return _sweep_noise(parser.instantiate(options)["sweep-noise"])
         case "compare":
@@ -118,6 +118,12 @@ def _parser() -> tuple[Any, Mapping[str, Any]]:
     subcommands.add_subcommand("train", train, help="train a classifier")
     report = new_parser("Write a report on a finished run into its folder.")
     report.add_argument("run", type=Path, help="folder of the run")
+    report.add_argument(
+        "--data.root", type=Path | None, help="folder of torchvision's data sets, by default the run's"
+    )
+    report.add_argument(
+        "--data.download", type=bool, default=False, help="whether torchvision may download a data set"
+    )
     subcommands.add_subcommand("report", report, help="write a report on a run")
     sweep = new_parser("Train without and with noise, and test under noise of many strengths.")
     compare = new_parser("Train the classifier and its twins without the quantum part, over seeds.")
@@ -197,15 +203,17 @@ def _train(namespace: Any) -> int:
         accuracy = run.accuracy
         print("This run is finished")
     print(f"Test accuracy: {100 * accuracy:.2f} %")
+    if run.why_no_model is not None:
+        print(f"No folder `model` to share: {run.why_no_model}")
     print(f"Run folder: {run.folder}")
     return 0
 
 
-def _report(run: Path) -> int:
+def _report(namespace: Any) -> int:
     try:
         from sqdr.report import write_report
 
-        page = write_report(run)
+        page = write_report(namespace.run, root=namespace.data.root, download=namespace.data.download)
     except (ValueError, ImportError, FileNotFoundError) as error:
         return _fail(error)
     print(f"Report: {page}")

@@ -78,6 +78,13 @@ class ImageData(lightning.LightningDataModule):
         """Images in a training step, of all processes together."""
         return min(self.options.batch_size, len(self.train.labels))
 
+    def double(self) -> None:
+        """Keep the images in float64, for models of this precision."""
+        self.train, self.validation, self.test = (
+            split._replace(images=split.images.double())
+            for split in (self.train, self.validation, self.test)
+        )
+
     def train_dataloader(self) -> DataLoader[Any]:
         # Batch normalisation follows its last batches closely (momentum sqrt(0.1)), so a small last one
         # would spoil the statistics that validation uses.

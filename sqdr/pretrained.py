@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 import torch
 from torch import Tensor, nn
 
+from sqdr.files import UNFINISHED
 from sqdr.model import SQDR_CNN, build_head
 from sqdr.noise import NoiseModel
 from sqdr.pretrained_config import (
@@ -184,7 +185,8 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             "folder", "be new, empty or a pretrained model of sqdr", f"{folder} is not"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{folder.name}-", dir=folder.parent) as workplace:
+    prefix = f"{UNFINISHED}{folder.name}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent) as workplace:
         new, old = Path(workplace) / "new", Path(workplace) / "old"
         new.mkdir()
         try:

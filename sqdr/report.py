@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import json
+import math
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -28,9 +29,13 @@ from sqdr.noise import NoiseModel, OnLastWire
 from sqdr.options import as_plain
 from sqdr.spiking import IntegrateAndFire, SpikingEncoder
 from sqdr.trained_run import TrainedRun, read_run
+from sqdr.training import is_finite
+from sqdr.validation import argument_error
 
 
-def write_report(run: Path, show_progress: bool = True) -> Path:
+def write_report(
+    run: Path, show_progress: bool = True, *, root: Path | None = None, download: bool = False
+) -> Path:
     """Evaluate a run's best epoch on the test images, and write a report into `report` in its folder.
 
     That is report.html, which refers to nothing outside itself, and its pictures as PNG files.
@@ -39,15 +44,23 @@ def write_report(run: Path, show_progress: bool = True) -> Path:
     Args:
         run (Path): folder of a finished run.
         show_progress (bool): whether to show a progress bar if stdout is a terminal. Default: True.
+        root (Path or None), download (bool): where the data set is, and whether it may be downloaded;
+            see `read_run`.
 
     Returns:
         Path: report.html.
 
     Raises:
-        ValueError: if the folder is not that of a finished run, or its files do not fit each other.
+        ValueError: if the folder is not that of a finished run, its files do not fit each other, or its
+            best epoch's weights or loss are not finite.
         FileNotFoundError, ImportError: as `Run`.
     """
-    trained = read_run(run)
+    trained = read_run(run, root, download)
+    if not is_finite(trained.model):
+        raise argument_error("run", _CONVERGED, f"the weights in {run} are not finite")
+    loss = trained.rows[trained.best_epoch]["validation_loss"]
+    if not math.isfinite(loss):
+        raise argument_error("run", _CONVERGED, f"the validation loss in {run} is {loss}")
     results = evaluate(trained, show_progress and sys.stdout.isatty())
     pictures = draw_pictures(trained, results)
     page = as_html(trained, results, pictures)
@@ -58,9 +71,14 @@ def write_report(run: Path, show_progress: bool = True) -> Path:
     for file, content in files.items():
         with whole_file(file) as unfinished:
             unfinished.write_bytes(content)
-    for picture in set(folder.glob("*.png")) - set(files):  # of an earlier report
-        picture.unlink()
+    for name in _NOT_ALWAYS.difference(picture.name for picture in pictures):
+        (folder / f"{name}.png").unlink(missing_ok=True)  # of an earlier report
     return folder / "report.html"
+
+
+_CONVERGED = "be a training that has not diverged"
+#: Pictures that not every run has; see `_figures`.
+_NOT_ALWAYS = {"circuit", "gradient_norms"}
 
 
 class Layer(NamedTuple):

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import csv
 from argparse import ArgumentError
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from pickle import UnpicklingError
 
-import torch
 from torch import Tensor, nn
 
 from sqdr.circuit import ReuploadCircuit
 from sqdr.data import ImageData
 from sqdr.model import SQDR_CNN
 from sqdr.options import RunOptions, parse_run_options
-from sqdr.training import Classifier, prepare
+from sqdr.training import Classifier, load_checkpoint, prepare
 from sqdr.validation import argument_error
 
 
@@ -50,8 +48,14 @@ class TrainedRun:
         return circuit if isinstance(circuit, ReuploadCircuit) else None
 
 
-def read_run(folder: Path) -> TrainedRun:
-    """The run that `sqdr train` has written into a folder.
+def read_run(folder: Path, root: Path | None = None, download: bool = False) -> TrainedRun:
+    """The run that `sqdr train` has written into a folder, in the precision of its training.
+
+    Args:
+        folder (Path): of a finished run.
+        root (Path or None): folder of torchvision's data sets. Default: the one of the training.
+        download (bool): whether torchvision may download the data set if it is not there, whatever
+            the training was allowed. Default: False.
 
     Raises:
         ValueError: if the folder is not that of a finished run, or its files do not fit each other.
@@ -68,12 +72,15 @@ def read_run(folder: Path) -> TrainedRun:
     if len(rows) < options.epochs:
         but = f"{folder} has {len(rows)} of {options.epochs} epochs"
         raise argument_error("run", "be the folder of a finished run", but)
-    data, model = prepare(options)
+    where = replace(options.data, root=root or options.data.root, download=download)
+    data, model = prepare(replace(options, data=where))
     initial = None
     if isinstance(model.circuit, ReuploadCircuit):
         initial = model.circuit.weights.detach().clone()
     classifier = Classifier(model, len(data.class_names), options)
-    best_epoch = _load(classifier, checkpoint)
+    best_epoch = load_checkpoint(classifier, checkpoint)
+    if options.trainer.precision == "64-true":
+        data.double()
     return TrainedRun(options, rows, best_epoch, data, classifier.eval(), initial)
 
 
@@ -104,15 +111,3 @@ def _read_metrics(file: Path) -> list[dict[str, float]]:
 _METRICS = [
     f"{stage}_{metric}" for stage in ("training", "validation") for metric in ("loss", "accuracy")
 ]
-
-
-def _load(classifier: Classifier, file: Path) -> int:
-    """Give the classifier the weights of a checkpoint; returns the epoch that they are from."""
-    try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
-        classifier.load_state_dict(checkpoint["state_dict"])
-        return int(checkpoint["epoch"])
-    except (RuntimeError, UnpicklingError, EOFError, OSError, KeyError, TypeError) as error:
-        must = "hold a whole checkpoint that fits its configuration"
-        summary = str(error).partition("\n")[0]
-        raise argument_error("run", must, f"{file} does not load: {summary}") from error

@@ -7,6 +7,7 @@ import io
 import logging
 import math
 import os
+import shutil
 import signal
 import sys
 import warnings
@@ -20,6 +21,7 @@ from typing import Any, cast
 import lightning
 import torch
 from filelock import FileLock, Timeout
+from lightning.fabric.plugins.environments.lightning import LightningEnvironment
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.plugins import TorchCheckpointIO
@@ -65,6 +67,9 @@ class Classifier(lightning.LightningModule):
         self.confusion = MulticlassConfusionMatrix(num_class, **shared["test"])
         self._random_state = torch.get_rng_state()
         self._cuda_random_state: Tensor | None = None
+        if options.trainer.precision == "64-true":
+            # Lightning does so too, but after it has loaded the checkpoint to resume from.
+            self.double()
 
     def forward(self, images: Tensor) -> Tensor:
         logits: Tensor = self.model(images)
@@ -248,11 +253,12 @@ class Run:
         model (SQDR_CNN): the classifier.
         checkpoint (Path or None): where training goes on from; None for the beginning.
         accuracy (float or None): on the test images, in [0, 1], if the run is finished.
+        why_no_model (str or None): why `train` has not written the folder `model`.
         is_main_process (bool): whether this process is the one that writes, tests and reports.
 
     Raises:
         ValueError: if an option is out of its domain, the folder is not empty, or the one to resume is
-            in use or of other options.
+            in use, damaged or of other options.
         FileNotFoundError: if the data set is not there and may not be downloaded.
         ImportError: if a package that the run needs is missing.
     """
@@ -261,22 +267,30 @@ class Run:
         if resume and options.run is None:
             raise argument_error("run", "be given to resume a run", "is not")
         self.options = options
-        self.folder = options.run or _new_folder(options)
+        self.folder = options.run or _folder_of_now(options)
         configuration = as_plain(options) | {"run": None}  # the file can be used for another run
         self._processes = _count_processes(options.trainer)
         trainer = new_trainer(options.trainer, *self._processes)
         self.is_main_process = trainer.is_global_zero
-        self._lock = FileLock(self.folder / _LOCK)
-        if self.is_main_process:
+        if self.is_main_process and options.run is not None:
             self._check_folder(configuration, resume)
         self.data, self.model = prepare(options)
-        self._logger = tensorboard_logger(self.folder) if options.tensorboard else False
+        self._classifier = Classifier(self.model, len(self.data.class_names), options)
+        if options.tensorboard:
+            tensorboard_logger(self.folder)  # which says whether it can be had
         self._check_shares(trainer.world_size)
-        if self.is_main_process:
-            self._claim_folder(configuration, resume)
-        last = self.folder / _LAST
-        self.checkpoint = last if resume and last.exists() else None
-        self.accuracy = read_accuracy(self.folder) if resume else None
+        self.checkpoint: Path | None = None
+        self.accuracy: float | None = None
+        self.why_no_model: str | None = None
+        self._lock: FileLock | None = None
+        try:
+            if self.is_main_process:
+                self._claim_folder(configuration, resume)
+            if resume:
+                self._read_folder()
+        except BaseException:
+            self._release_folder()
+            raise
 
     def train(self, show_progress: bool = True) -> float:
         """Train, test the best epoch's weights, and write the run folder.
@@ -287,37 +301,38 @@ class Run:
         Returns:
             float: accuracy on the test images, in [0, 1].
         """
-        if self.accuracy is not None:
-            self._lock.release()
+        try:
+            if self.accuracy is None:
+                self.accuracy = self._train_and_test(show_progress and sys.stdout.isatty())
             return self.accuracy
-        show_progress = show_progress and sys.stdout.isatty()
-        classifier = Classifier(self.model, len(self.data.class_names), self.options)
+        finally:
+            self._release_folder()
+
+    def _train_and_test(self, show_progress: bool) -> float:
         files = RunFiles(self.folder)
         trainer = new_trainer(
             self.options.trainer,
             *self._processes,
             max_epochs=self.options.epochs,
             callbacks=[GradientNorms(), files, *([RichProgressBar()] if show_progress else [])],
-            logger=self._logger,
+            logger=tensorboard_logger(self.folder) if self.options.tensorboard else False,
             log_every_n_steps=1,
             enable_progress_bar=show_progress,
             default_root_dir=self.folder,
         )
         try:
             with quiet():
-                trainer.fit(classifier, self.data, ckpt_path=self.checkpoint, weights_only=True)
+                trainer.fit(self._classifier, self.data, ckpt_path=self.checkpoint, weights_only=True)
         except SIGTERMException:  # with which Lightning would end the process as if all were well
             raise SystemExit(128 + signal.SIGTERM) from None
-        accuracy = self._test(classifier, files.rows) if self.is_main_process else math.nan
-        self.accuracy = trainer.strategy.broadcast(accuracy)
-        self._lock.release()
-        return self.accuracy
+        accuracy = self._test(files.rows) if self.is_main_process else math.nan
+        of_all: float = trainer.strategy.broadcast(accuracy)
+        return of_all
 
-    def _test(self, classifier: Classifier, rows: list[dict[str, float]]) -> float:
-        """Accuracy of the best epoch's weights; writes pictures and test.csv."""
-        best = torch.load(self.folder / _BEST, map_location="cpu", weights_only=True)
-        classifier.on_load_checkpoint(best)
-        classifier.load_state_dict(best["state_dict"])
+    def _test(self, rows: list[dict[str, float]]) -> float:
+        """Accuracy of the best epoch's weights; writes pictures, the folder `model` and test.csv."""
+        classifier = self._classifier
+        best_epoch = load_checkpoint(classifier, self.folder / _BEST)
         tester = new_trainer(
             self.options.trainer, 1, 1, enable_progress_bar=False, default_root_dir=self.folder
         )
@@ -332,14 +347,18 @@ class Run:
             with whole_file(self.folder / name) as unfinished:
                 figure.savefig(unfinished)
         row = {name: float(value) for name, value in tester.callback_metrics.items()}
-        self._save_model(row["test_accuracy"], rows[int(best["epoch"])])
+        self._save_model(row["test_accuracy"], rows[best_epoch])
         write_rows(self.folder / _TEST, list(row), [row])  # the last file: the run is finished
         return row["test_accuracy"]
 
     def _save_model(self, accuracy: float, best_epoch: Mapping[str, float]) -> None:
-        """Write the folder `model` to share, unless training diverged or the model is a twin."""
-        is_twin = self.options.model.circuit in ("mlp", "none")
-        if is_twin or not all(tensor.isfinite().all() for tensor in self.model.state_dict().values()):
+        """Write the folder `model` to share, or say why not."""
+        circuit = self.options.model.circuit
+        if circuit in ("mlp", "none"):
+            self.why_no_model = f'circuit "{circuit}" makes a twin of the classifier, for comparison'
+        elif not is_finite(self.model):
+            self.why_no_model = "training has diverged, to weights that are not finite"
+        if self.why_no_model:
             return
         options, data, head_rate = self.options, self.data, self.options.head_learning_rate
         self.model.save_pretrained(
@@ -378,9 +397,14 @@ class Run:
 
     def _check_shares(self, n_processes: int) -> None:
         """Accept only processes that each have the same part of a batch."""
+        batch_size, n_training = self.options.data.batch_size, len(self.data.train.labels)
         if self.data.batch_size % n_processes:
             must = f"be divisible by the {n_processes} processes"
-            raise argument_error("batch_size", must, f"is {self.data.batch_size}")
+            but = f"is {batch_size}"
+            if batch_size > n_training:
+                must = f"make batches that {n_processes} processes can divide"
+                but += f", which puts all {n_training} training images into one"
+            raise argument_error("batch_size", must, but)
         n_images = len(self.data.validation.labels)
         if n_images < n_processes:
             must = f"leave an image for each of {n_processes} processes"
@@ -388,16 +412,36 @@ class Run:
 
     def _claim_folder(self, configuration: dict[str, Any], resume: bool) -> None:
         """Make the folder that of this run, without what a killed process was writing."""
+        if self.options.run is None:
+            self.folder = _make_folder(self.folder)
         self.folder.mkdir(parents=True, exist_ok=True)
+        self._lock = FileLock(self.folder / _LOCK)
         try:
             self._lock.acquire(blocking=False)
         except Timeout:
             but = f"another process trains in {self.folder}"
             raise argument_error("run", "not be in use", but) from None
         self._check_folder(configuration, resume)  # another process may have been here meanwhile
-        for unfinished in self.folder.rglob(f"{UNFINISHED}*"):
-            unfinished.unlink()
+        for unfinished in list(self.folder.rglob(f"{UNFINISHED}*")):
+            if unfinished.is_dir():
+                shutil.rmtree(unfinished)
+            else:
+                unfinished.unlink()
         write_configuration(self.folder, configuration)
+
+    def _release_folder(self) -> None:
+        """Let other processes have the folder, if this one has it."""
+        if self._lock is not None:
+            self._lock.release()
+
+    def _read_folder(self) -> None:
+        """Find out how far the run is; ValueError if its files are damaged."""
+        self.accuracy = read_accuracy(self.folder)
+        last = self.folder / _LAST
+        if self.accuracy is None and last.exists():
+            for file in (self.folder / _BEST, last):
+                load_checkpoint(self._classifier, file)
+            self.checkpoint = last
 
 
 _BEST = Path("checkpoints", "best.ckpt")
@@ -424,8 +468,38 @@ def read_accuracy(folder: Path) -> float | None:
     file = folder / _TEST
     if not file.exists():
         return None
-    with file.open() as stream:
-        return float(next(csv.DictReader(stream))["test_accuracy"])
+    try:
+        with file.open(newline="") as stream:
+            return float(next(csv.DictReader(stream))["test_accuracy"])
+    except (StopIteration, KeyError, TypeError, ValueError, csv.Error) as error:
+        raise argument_error(
+            "run", "hold a whole test.csv or none", f"{file} has no accuracy"
+        ) from error
+
+
+def load_checkpoint(classifier: Classifier, file: Path) -> int:
+    """Give a classifier the weights and random generators of a checkpoint.
+
+    Returns:
+        int: the epoch that they are from.
+
+    Raises:
+        ValueError: if the file is damaged, or of another model.
+    """
+    try:
+        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        classifier.load_state_dict(checkpoint["state_dict"])
+        classifier.on_load_checkpoint(checkpoint)
+        return int(checkpoint["epoch"])
+    except Exception as error:  # torch's unpickler raises whatever it meets
+        must = "hold a whole checkpoint that fits its configuration"
+        summary = str(error).partition("\n")[0].rstrip(":")
+        raise argument_error("run", must, f"{file} does not load: {summary}") from error
+
+
+def is_finite(module: nn.Module) -> bool:
+    """Whether all weights are finite, those of a trained model unless training has diverged."""
+    return all(bool(tensor.isfinite().all()) for tensor in module.state_dict().values())
 
 
 def new_trainer(
@@ -444,6 +518,11 @@ def new_trainer(
     """
     is_shared = devices * num_nodes > 1
     plugins: list[Any] = [WholeCheckpoints(), *([SharedBatchNorm()] if is_shared else [])]
+    if not torch.distributed.is_torchelastic_launched():
+        # Else Lightning takes the tasks of a SLURM job for processes of one training.
+        environment = LightningEnvironment()
+        environment.set_global_rank(0)
+        plugins.append(environment)
     try:
         with quiet():
             return lightning.Trainer(
@@ -519,9 +598,22 @@ def count_parameters(model: nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
 
-def _new_folder(options: RunOptions) -> Path:
+def _folder_of_now(options: RunOptions) -> Path:
     now = datetime.now().strftime("%Y%m%d-%H%M%S")
     return Path("runs") / f"{options.data.name}-{options.model.backend}-{now}"
+
+
+def _make_folder(folder: Path) -> Path:
+    """A new folder of this name, with "-2", "-3", ... behind it where another run was first."""
+    made, number = folder, 1
+    while True:
+        try:
+            made.mkdir(parents=True)
+        except FileExistsError:
+            number += 1
+            made = folder.with_name(f"{folder.name}-{number}")
+        else:
+            return made
 
 
 def _count_processes(options: TrainerOptions) -> tuple[int, int]:

@@ -44,6 +44,7 @@ real_training_step = training.Classifier.training_step
 MOMENTS = {
     "replacing a file": (files.os, "replace", die),
     "writing a checkpoint": (Path, "write_bytes", write_half),
+    "moving the model": (files.os, "rename", die),
     "a training step": (training.Classifier, "training_step", die),
     "a validation step": (training.Classifier, "validation_step", die),
     "a test step": (training.Classifier, "test_step", die),

@@ -1,14 +1,17 @@
 """One model in several threads, one folder in several processes."""
 
 import threading
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import resume_worker
 import torch
 from cases import BACKENDS, EVERY_ENGINE, PENNYLANE_OPTIONS
-from commands import PROCESSES, SMALL, assert_refused
+from commands import PROCESSES, SMALL, TRAINING, assert_refused
 
 import sqdr
+from sqdr import training
 from sqdr.cli import main
 
 N_THREADS = 8
@@ -118,9 +121,36 @@ def test_a_folder_that_only_a_lock_was_left_in_is_new(tmp_path):
     assert main(["train", *SMALL, "--epochs", "1", "--run", str(tmp_path)]) == 0
 
 
+@pytest.fixture
+def same_second(tmp_path, monkeypatch):
+    """Where all runs without a name begin in the same second."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(training, "_folder_of_now", lambda _: Path("runs/now"))
+
+
+@pytest.mark.usefixtures("same_second")
+def test_runs_of_the_same_second_have_folders_of_their_own():
+    runs = [training.Run(replace(TRAINING, epochs=1, tensorboard=True)) for _ in range(3)]
+    assert [run.folder for run in runs] == [Path("runs", f"now{end}") for end in ("", "-2", "-3")]
+    runs[1].train()
+    assert {path.name for path in Path("runs/now").iterdir()} == {"config.yaml", "run.lock"}
+    assert {"test.csv", "model", "tensorboard"} < {path.name for path in Path("runs/now-2").iterdir()}
+
+
+@pytest.mark.usefixtures("same_second")
+def test_a_folder_that_was_made_meanwhile_is_left_alone(monkeypatch):
+    def prepare(options):
+        Path("runs/now").mkdir(parents=True)
+        return real(options)
+
+    real = training.prepare
+    monkeypatch.setattr(training, "prepare", prepare)
+    assert training.Run(TRAINING).folder == Path("runs/now-2")
+    assert not list(Path("runs/now").iterdir())
+
+
 def test_a_run_that_began_meanwhile_is_not_trained_over(tmp_path, monkeypatch, capfd):
     """Another process claims the folder, and is done, while this one loads its data."""
-    from sqdr import training
 
     def prepare(options):
         prepared = real(options)

@@ -21,6 +21,15 @@ def write_idx(file, array):
     file.write_bytes(header + array.tobytes())
 
 
+def write_mnist(raw):
+    """40 training and 20 test images of 10 classes."""
+    raw.mkdir(parents=True)
+    for part, n in (("train", 40), ("t10k", 20)):
+        images = np.random.default_rng(0).integers(0, 256, (n, 28, 28), dtype=np.uint8)
+        write_idx(raw / f"{part}-images-idx3-ubyte", images)
+        write_idx(raw / f"{part}-labels-idx1-ubyte", np.arange(n, dtype=np.uint8) % 10)
+
+
 @pytest.fixture
 def write_data_set(tmp_path, monkeypatch):
     """Writes a data set as torchvision downloads it: 40 training and 20 test images of 10 classes."""

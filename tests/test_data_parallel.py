@@ -32,8 +32,9 @@ TORCHRUN = [sys.executable, torchrun, "--standalone", "--nproc-per-node", "2"]
 
 
 def run(command):
-    """Its lines on stdout."""
-    environment = os.environ | {"OMP_NUM_THREADS": "1"}
+    """Its lines on stdout, within a job of SLURM, which says nothing about the run."""
+    job = {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "job", "SLURM_JOB_ID": "5", "SLURM_PROCID": "0"}
+    environment = os.environ | job | {"OMP_NUM_THREADS": "1"}
     return subprocess.run(
         command, env=environment, capture_output=True, text=True, check=True, timeout=300
     ).stdout.splitlines()
@@ -140,7 +141,15 @@ def test_an_image_is_changed_as_in_one_process(augmentation):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--trainer.devices", "3"], "Argument `batch_size` must be divisible by the 3 processes"),
+        (
+            ["--trainer.devices", "3"],
+            "Argument `batch_size` must be divisible by the 3 processes, but is 64.",
+        ),
+        (
+            ["--trainer.devices", "5", "--data.batch_size", "2048"],
+            "Argument `batch_size` must make batches that 5 processes can divide, but is 2048, "
+            "which puts all 387 training images into one.",
+        ),
         (
             ["--trainer.devices", "8", "--data.validation_fraction", "0.01"],
             "Argument `validation_fraction` must leave an image for each of 8 processes",

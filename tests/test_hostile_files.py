@@ -11,7 +11,7 @@ from commands import assert_refused
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
-from test_data import write_idx
+from test_data import write_idx, write_mnist
 
 import sqdr
 from sqdr.data import ImageData, load_images
@@ -26,11 +26,7 @@ TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte
 def raw(tmp_path):
     """The folder of an MNIST of 40 training and 20 test images."""
     folder = tmp_path / "MNIST" / "raw"
-    folder.mkdir(parents=True)
-    for part, n in (("train", 40), ("t10k", 20)):
-        images = np.random.default_rng(0).integers(0, 256, (n, 28, 28), dtype=np.uint8)
-        write_idx(folder / f"{part}-images-idx3-ubyte", images)
-        write_idx(folder / f"{part}-labels-idx1-ubyte", np.arange(n, dtype=np.uint8) % 10)
+    write_mnist(folder)
     return folder
 
 

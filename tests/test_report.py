@@ -9,14 +9,17 @@ import pytest
 import torch
 from commands import assert_refused, read_rows
 from matplotlib.image import imread
+from test_data import write_mnist
 from torch import nn
 
 import sqdr
 from sqdr import report
 from sqdr.cli import main
 from sqdr.energy import Operations, count_operations
+from sqdr.files import write_rows
 from sqdr.options import DataOptions, ModelOptions, RunOptions
 from sqdr.spiking import Convolution, IntegrateAndFire, phase_code
+from sqdr.trained_run import read_run
 from sqdr.training import prepare
 
 #: Two classes, a small model, two epochs of one step each.
@@ -152,6 +155,61 @@ def test_the_cross_entropy_is_that_of_the_model(run, model, test_images):
 
 
 @pytest.mark.parametrize(
+    "options",
+    [["--model.noise.preset", "author-code"], ["--trainer.precision", "64-true"]],
+)
+def test_accuracy_and_cross_entropy_are_those_of_the_test(options, tmp_path):
+    steps = ["--data.batch_size", "64", "--learning_rate", "0.1"]  # until noise matters
+    folder = report_of(tmp_path, *options, *steps)
+    (tested,) = read_rows(folder / "test.csv")
+    results = report.evaluate(read_run(folder))
+    assert results.accuracy == pytest.approx(float(tested["test_accuracy"]))
+    precision = 1e-12 if "64-true" in options else 1e-6
+    assert results.loss == pytest.approx(float(tested["test_loss"]), precision)
+    rows = read_page(folder).rows
+    assert rows["test accuracy"] == [f"{100 * results.accuracy:.2f} % of 72 images"]
+    assert rows["test cross entropy"] == [f"{results.loss:.4f} (label smoothing 0.05 included)"]
+
+
+@pytest.fixture
+def run_on_moved_images(tmp_path, monkeypatch):
+    """A run that may have downloaded, whose images are in `moved` since, and a list of downloads."""
+    from torchvision.datasets import MNIST
+
+    write_mnist(tmp_path / "there" / "MNIST" / "raw")
+    options = [
+        "--data.name",
+        "mnist",
+        "--data.root",
+        str(tmp_path / "there"),
+        "--data.download",
+        "true",
+    ]
+    options += ["--data.validation_fraction", "0.25", "--data.classes", "[]"]
+    assert main([*SMALL, *options, "--epochs", "1", "--run", str(tmp_path / "run")]) == 0
+    (tmp_path / "there").rename(tmp_path / "moved")
+    downloads = []
+    monkeypatch.setattr(MNIST, "download", lambda images: downloads.append(images.root))
+    return tmp_path / "run", downloads
+
+
+def test_where_the_images_are(run_on_moved_images, tmp_path):
+    run, downloads = run_on_moved_images
+    assert main(["report", str(run), "--data.root", str(tmp_path / "moved")]) == 0
+    assert read_page(run).rows["test accuracy"][0].endswith("% of 20 images")
+    assert not downloads
+
+
+def test_only_what_is_asked_for_is_downloaded(run_on_moved_images, tmp_path, capfd):
+    run, downloads = run_on_moved_images
+    capfd.readouterr()
+    assert_refused(["report", str(run)], "Data set mnist is not in", capfd)
+    assert not downloads
+    assert main(["report", str(run), "--data.download", "true"]) == 2  # since nothing was downloaded
+    assert downloads == [tmp_path / "there"]
+
+
+@pytest.mark.parametrize(
     ("part", "expected"),
     [
         # 3 x 3 kernels between 1, 2, 4 and 8 channels, two numbers for each channel, 8 x 6 + 6.
@@ -268,8 +326,9 @@ def test_a_run_without_gradient_norms_has_a_report_without_them(copy):
     metrics.write_text("\n".join(map(",".join, lines)))
     (copy / "report").mkdir()
     (copy / "report" / "gradient_norms.png").touch()  # of an earlier report
+    (copy / "report" / "mine.png").touch()
     assert main(["report", str(copy)]) == 0
-    assert names_of(copy / "report") == PICTURES - {"gradient_norms"}
+    assert names_of(copy / "report") == PICTURES - {"gradient_norms"} | {"mine"}
     assert "no norms of gradients" in (copy / "report" / "report.html").read_text()
 
 
@@ -317,6 +376,21 @@ def take_a_wire(folder):
     (folder / "config.yaml").write_text(config.replace("n_wires: 2", "n_wires: 3"))
 
 
+def diverge(folder):
+    """To weights that are not finite."""
+    file = folder / "checkpoints" / "best.ckpt"
+    checkpoint = torch.load(file, weights_only=True)
+    checkpoint["state_dict"]["model.head.bias"][0] = float("nan")
+    torch.save(checkpoint, file)
+
+
+def diverge_in_validation(folder):
+    rows = read_rows(folder / "metrics.csv")
+    write_rows(
+        folder / "metrics.csv", list(rows[0]), [row | {"validation_loss": "nan"} for row in rows]
+    )
+
+
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
@@ -338,6 +412,8 @@ def take_a_wire(folder):
             lambda folder: (folder / "metrics.csv").write_text("epoch,a\n0,b\n1,c\n"),
             "must hold metrics",
         ),
+        (diverge, "must be a training that has not diverged, but the weights in"),
+        (diverge_in_validation, "must be a training that has not diverged, but the validation loss in"),
     ],
     ids=[
         "no folder",
@@ -349,6 +425,8 @@ def take_a_wire(folder):
         "no YAML",
         "no metrics",
         "words for metrics",
+        "diverged weights",
+        "diverged loss",
     ],
 )
 def test_what_is_no_finished_run_is_one_line_and_writes_nothing(damage, message, copy, capfd):

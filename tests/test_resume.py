@@ -3,16 +3,19 @@
 import errno
 import shutil
 import signal
+from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import resume_worker
 import torch
-from commands import PROCESSES, assert_refused
+from commands import PROCESSES, TRAINING, assert_refused
 from filelock import FileLock
 
 from sqdr import files, training
 from sqdr.cli import main
 from sqdr.files import UNFINISHED
+from sqdr.options import parse_run_options
 
 #: Three classes, a small model, three epochs of six steps, the second of which is the best.
 SMALL = [
@@ -73,6 +76,7 @@ def uninterrupted(tmp_path_factory):
         ("a training step", 15),
         ("a validation step", 2),
         ("a test step", 1),
+        ("moving the model", 1),
     ],
 )
 def test_a_killed_run_ends_as_if_it_had_not_been(moment, fatal_call, uninterrupted, tmp_path):
@@ -94,6 +98,81 @@ def test_noise_and_shots_are_drawn_as_if_the_run_had_gone_on(drawn, tmp_path):
     assert killed == -signal.SIGKILL
     assert run(tmp_path / "run", "--resume", drawn=drawn) == 0
     assert contents(tmp_path / "run") == contents(tmp_path / "expected")
+
+
+def test_a_killed_run_in_double_precision(tmp_path):
+    precision = ["--trainer.precision", "64-true"]
+    assert run(tmp_path / "expected", *precision) == 0
+    run(tmp_path / "run", *precision, moment="a training step", fatal_call=15)
+    assert run(tmp_path / "run", "--resume", *precision) == 0
+    assert contents(tmp_path / "run") == contents(tmp_path / "expected")
+
+
+def test_a_run_that_failed_can_be_resumed_in_the_same_process(tmp_path, monkeypatch):
+    options = replace(TRAINING, run=tmp_path, epochs=1)
+    failing = training.Run(options)
+    with monkeypatch.context() as patched:
+        patched.delattr(training.Classifier, "training_step")
+        with pytest.raises(training.MisconfigurationException):
+            failing.train()
+    assert training.Run(options, resume=True).train() == training.read_accuracy(tmp_path)
+
+
+def write(content):
+    return lambda file: file.write_bytes(content)
+
+
+def cut(file):
+    file.write_bytes(file.read_bytes()[:-1000])
+
+
+def drop_a_wire(file):
+    checkpoint = torch.load(file, weights_only=True)
+    weights = checkpoint["state_dict"]
+    weights["model.circuit.weights"] = weights["model.circuit.weights"][:, :2]
+    torch.save(checkpoint, file)
+
+
+@pytest.mark.parametrize(
+    ("name", "damage", "message"),
+    [
+        ("config.yaml", write(b""), "config.yaml holds no options"),
+        ("config.yaml", write(b"a: ["), "config.yaml holds no options"),
+        ("test.csv", write(b""), "test.csv has no accuracy"),
+        ("test.csv", write(b"test_loss,test_accuracy\n0.5\n"), "test.csv has no accuracy"),
+        ("test.csv", write(b"test_accuracy\nhigh\n"), "test.csv has no accuracy"),
+        ("checkpoints/last.ckpt", write(b""), "last.ckpt does not load"),
+        ("checkpoints/last.ckpt", cut, "last.ckpt does not load"),
+        (
+            "checkpoints/last.ckpt",
+            drop_a_wire,
+            "last.ckpt does not load: Error(s) in loading state_dict",
+        ),
+        ("checkpoints/best.ckpt", cut, "best.ckpt does not load"),
+        ("checkpoints/best.ckpt", Path.unlink, "best.ckpt does not load"),
+    ],
+)
+def test_a_damaged_file_is_one_line_and_changes_nothing(
+    name, damage, message, uninterrupted, tmp_path, capfd
+):
+    folder = shutil.copytree(uninterrupted, tmp_path / "run")
+    if name.startswith("checkpoints"):
+        (folder / "test.csv").unlink()
+    damage(folder / name)
+    before = {file: file.read_bytes() for file in folder.rglob("*.*")}
+    line = assert_refused([*SMALL, "--run", str(folder), "--resume"], message, capfd)
+    assert line.startswith("sqdr: error: Argument `run` must ")
+    assert {file: file.read_bytes() for file in folder.rglob("*.*")} == before
+
+
+def test_a_folder_that_is_refused_is_not_kept_from_others(uninterrupted, tmp_path):
+    folder = shutil.copytree(uninterrupted, tmp_path / "run")
+    (folder / "test.csv").write_text("")
+    options = parse_run_options((folder / "config.yaml").read_text())
+    with pytest.raises(ValueError, match="has no accuracy") as refused:
+        training.Run(replace(options, run=folder), resume=True)
+    with FileLock(folder / "run.lock", blocking=False):
+        assert refused.tb is not None  # through which the refused run lives on
 
 
 def test_a_run_that_is_killed_after_each_epoch(uninterrupted, tmp_path):

@@ -5,6 +5,7 @@ import pytest
 import torch
 import yaml
 from commands import assert_refused, read_rows
+from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.image import imread
 
 import sqdr
@@ -111,13 +112,29 @@ def test_the_model_to_share_tells_how_it_was_trained(run_folder, capfd):
 
 
 @pytest.mark.parametrize(
-    "options",
-    [["--learning_rate", "1e38"], ["--model.circuit", "mlp"], ["--model.circuit", "none"]],
+    ("options", "reason"),
+    [
+        (["--learning_rate", "1e38"], "training has diverged, to weights that are not finite"),
+        (["--model.circuit", "mlp"], 'circuit "mlp" makes a twin of the classifier, for comparison'),
+        (["--model.circuit", "none"], 'circuit "none" makes a twin of the classifier, for comparison'),
+    ],
     ids=["diverged", "mlp", "none"],
 )
-def test_neither_nan_nor_a_twin_is_a_model_to_share(options, tmp_path):
+def test_neither_nan_nor_a_twin_is_a_model_to_share(options, reason, tmp_path, capfd):
     assert main([*SMALL, *options, "--run", str(tmp_path)]) == 0
     assert not (tmp_path / "model").exists()
+    assert capfd.readouterr().out.splitlines()[-2] == f"No folder `model` to share: {reason}"
+
+
+@pytest.mark.parametrize("rank", ["0", "1"])
+def test_a_task_of_a_slurm_job_is_a_run_of_its_own(rank, tmp_path, monkeypatch):
+    job = {"NTASKS": "4", "JOB_NAME": "job", "JOB_ID": "5", "PROCID": rank, "LOCALID": rank}
+    for name, value in job.items():
+        monkeypatch.setenv(f"SLURM_{name}", value)
+    monkeypatch.setattr(rank_zero_only, "rank", int(rank))  # as Lightning does when it is imported
+    options = ["--tensorboard", "true", "--epochs", "1", "--run", str(tmp_path)]
+    assert main([*SMALL, *options]) == 0
+    assert len(list((tmp_path / "tensorboard").glob("events.out.*"))) == 1
 
 
 def test_the_curves_show_every_epoch(tmp_path, monkeypatch):
