@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import lightning
 import numpy as np
 import torch
+from filelock import FileLock
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
@@ -70,6 +73,7 @@ class ImageData(lightning.LightningDataModule):
         self.class_names = [names[label] for label in classes]
         train, test = (_keep_classes(split, classes) for split in (train, test))
         self.in_channels = train.images.shape[1]
+        _check_fraction(options.validation_fraction, train.labels)
         train, validation = _stratified_split(train, options.validation_fraction)
         self.train, self.validation, self.test = map(self._resized, (train, validation, test))
 
@@ -135,7 +139,8 @@ def load_images(name: DataName, root: Path, download: bool) -> tuple[Images, Ima
         raise argument_error("name", f"be one of {choices}", f"is {name!r}")
     loader = getattr(_torchvision_datasets(), _TORCHVISION[name])
     try:
-        train, test = (loader(root, train=part, download=download) for part in (True, False))
+        with _download_lock(root) if download else nullcontext():
+            train, test = (loader(root, train=part, download=download) for part in (True, False))
         class_names = [str(name) for name in train.classes]
         n_classes = len(class_names)
         return _as_images(train, n_classes), _as_images(test, n_classes), class_names
@@ -149,6 +154,12 @@ def load_images(name: DataName, root: Path, download: bool) -> tuple[Images, Ima
             ) from error
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise ValueError(f"Data set {name} in {root} cannot be read: {reason}") from error
+
+
+def _download_lock(root: Path) -> AbstractContextManager[object]:
+    """Lets one process at a time download; no lock for a folder that nothing can be written into."""
+    root.mkdir(parents=True, exist_ok=True)
+    return FileLock(root / "download.lock") if os.access(root, os.W_OK) else nullcontext()
 
 
 def augment(images: Tensor, augmentation: str, share: Share = WHOLE) -> Tensor:
@@ -222,6 +233,15 @@ def _stratified_split(split: Images, held_out: float) -> tuple[Images, Images]:
         Images(split.images[kept], split.labels[kept]),
         Images(split.images[others], split.labels[others]),
     )
+
+
+def _check_fraction(fraction: float, labels: Tensor) -> None:
+    """Accept a part of the images that has room for each class, as the rest must have too."""
+    n_images, n_classes = len(labels), int(labels.bincount().count_nonzero())
+    n_held_out = math.ceil(fraction * n_images)
+    if not n_classes <= n_held_out <= n_images - n_classes:
+        must = f"leave an image of each of the {n_classes} classes to training and to validation"
+        raise argument_error("validation_fraction", must, f"is {fraction:g} of {n_images} images")
 
 
 def _checked_classes(classes: Sequence[int], n_classes: int) -> list[int]:

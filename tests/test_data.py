@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from filelock import FileLock, Timeout
 
 from sqdr.data import ImageData, augment, load_images
 from sqdr.options import DataOptions
@@ -101,6 +102,30 @@ def test_a_missing_data_set_says_what_to_do(name, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def test_one_process_downloads_at_a_time(tmp_path, monkeypatch):
+    from torchvision.datasets import MNIST
+
+    def download(images):
+        with pytest.raises(Timeout):
+            FileLock(tmp_path / "new" / "download.lock").acquire(blocking=False)
+        if images.train:
+            write_mnist(tmp_path / "new" / "MNIST" / "raw")
+
+    monkeypatch.setattr(MNIST, "download", download)
+    train, test, _ = load_images("mnist", tmp_path / "new", download=True)
+    assert (len(train.labels), len(test.labels)) == (40, 20)
+    with FileLock(tmp_path / "new" / "download.lock", blocking=False):
+        pass
+
+
+def test_nothing_is_written_beside_images_that_are_there(tmp_path, monkeypatch):
+    """As on a disk that can only be read."""
+    write_mnist(tmp_path / "MNIST" / "raw")
+    monkeypatch.setattr("os.access", lambda *_: False)
+    load_images("mnist", tmp_path, download=True)
+    assert [path.name for path in tmp_path.iterdir()] == ["MNIST"]
+
+
 def test_an_archive_left_by_torchvision_is_not_enough(tmp_path):
     raw = tmp_path / "MNIST" / "raw"
     raw.mkdir(parents=True)
@@ -183,6 +208,25 @@ def test_classes_are_relabelled_in_their_order():
 def test_bad_options(change, argument):
     with pytest.raises(ValueError, match=f"^Argument `{argument}` must"):
         ImageData(replace(DataOptions(), **change))
+
+
+@pytest.mark.parametrize("fraction", [0.01, 0.9])
+def test_every_class_trains_and_validates(fraction, tmp_path):
+    write_mnist(tmp_path / "MNIST" / "raw")
+    with pytest.raises(ValueError, match="validation_fraction") as raised:
+        ImageData(DataOptions("mnist", tmp_path, validation_fraction=fraction))
+    assert str(raised.value) == (
+        "Argument `validation_fraction` must leave an image of each of the 10 classes to training and "
+        f"to validation, but is {fraction} of 40 images."
+    )
+
+
+@pytest.mark.parametrize("fraction", [0.25, 0.75])
+def test_one_image_of_each_class_is_enough(fraction, tmp_path):
+    write_mnist(tmp_path / "MNIST" / "raw")
+    data = ImageData(DataOptions("mnist", tmp_path, validation_fraction=fraction))
+    for split in (data.train, data.validation):
+        assert len(split.labels.unique()) == 10
 
 
 @pytest.mark.parametrize(("batch_size", "expected"), [(64, [64] * 20), (5000, [1293])])
