@@ -67,6 +67,8 @@ def _gates(angles: Tensor, weights: Tensor) -> NDArray[np.float64]:
 def _expectation_values(gates: NDArray[np.float64], pairs: Pairs) -> NDArray[np.float64]:
     """<Z> (n_wires,) of one sample's gates (2, n_blocks, n_wires, 3)."""
     _, n_blocks, n_wires, _ = gates.shape
+    if not np.isfinite(gates).all():  # at which Qiskit raises, for the whole batch
+        return np.full(n_wires, np.nan)
     circuit = QuantumCircuit(n_wires)
     for block in range(n_blocks):
         for rotations in gates[:, block]:
