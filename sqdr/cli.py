@@ -16,6 +16,7 @@ import torch
 import sqdr
 from sqdr.bench import BenchOptions, measure
 from sqdr.evaluation import EvaluationOptions, PredictionOptions, evaluate, predict
+from sqdr.memory import is_lack_of_memory
 from sqdr.options import (
     NOT_OF_RESULT,
     ComparisonOptions,
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _abandon_output()
         return _fail(error, code=1)
     except RuntimeError as error:
-        if not _is_lack_of_memory(error):
+        if not is_lack_of_memory(error):
             raise
         return _fail(error, code=1)
     return code
@@ -389,10 +390,3 @@ def _abandon_output() -> None:
         sys.stdout.flush()
     except OSError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _is_lack_of_memory(error: RuntimeError) -> bool:
-    """Whether torch could not allocate a tensor; on the CPU it has no class for that."""
-    messages = "DefaultCPUAllocator: can't allocate memory", "Storage size calculation overflowed"
-    is_on_cpu = any(message in str(error) for message in messages)
-    return isinstance(error, torch.OutOfMemoryError) or is_on_cpu

@@ -18,6 +18,7 @@ network are free when the file server gives up its locks, on NFS 4 after about 9
 
 from __future__ import annotations
 
+import logging
 import multiprocessing
 import os
 import sys
@@ -36,9 +37,10 @@ from optuna.storages import JournalStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
 from optuna.trial import TrialState
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
-from torch.multiprocessing.spawn import ProcessException, spawn
+from torch.multiprocessing.spawn import ProcessException, ProcessExitedException, spawn
 
 from sqdr.folders import check_folder, write_configuration
+from sqdr.memory import is_lack_of_memory
 from sqdr.validation import check_integer
 
 #: Plain data that tells one piece of work from the others.
@@ -239,27 +241,46 @@ def run_in_processes(
         jobs (int or None): processes, of one thread each; None, the default, stands for all cores.
 
     Raises:
-        OSError: if a process cannot read or write a file, which ends the others. Finished cells stay
-            finished.
-        torch.multiprocessing.ProcessException: likewise if it fails for another reason.
+        OSError, MemoryError, RuntimeError: if a process cannot read or write a file or lacks memory, or
+            the system ends it (ChildProcessError).
+        torch.multiprocessing.ProcessRaisedException: if one fails for another reason, with its
+            traceback.
+
+        Any exception, KeyboardInterrupt too, ends all processes. Finished cells stay finished.
     """
     trials = open_trials()
     n_open = max(0, trials.n_cells - trials.n_finished)
     failures = multiprocessing.get_context("spawn").SimpleQueue()
-    processes = spawn(  # type: ignore[no-untyped-call]
+    logging.getLogger(spawn.__module__).setLevel(logging.ERROR)  # it tells which processes it ends
+    context = spawn(  # type: ignore[no-untyped-call]
         _work, (open_trials, run_cell, failures), nprocs=min(check_jobs(jobs), n_open), join=False
     )
     columns = *Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn()
-    with Progress(*columns, disable=not sys.stdout.isatty()) as progress:
-        bar = progress.add_task("cells", total=trials.n_cells, completed=trials.n_finished)
-        try:
-            while not processes.join(timeout=1):
+    try:
+        with Progress(*columns, disable=not sys.stdout.isatty()) as progress:
+            bar = progress.add_task("cells", total=trials.n_cells, completed=trials.n_finished)
+            while not context.join(timeout=1):
                 progress.update(bar, completed=trials.n_finished)
-        except ProcessException:
-            if failures.empty():
-                raise
+            progress.update(bar, completed=trials.n_finished)
+    except ProcessException as failure:
+        if not failures.empty():
             raise failures.get() from None
-        progress.update(bar, completed=trials.n_finished)
+        if isinstance(failure, ProcessExitedException):
+            raise _ended(failure.exit_code) from None
+        raise
+    finally:
+        # Python would wait for them at its end. They may be killed at any moment, see above.
+        for process in context.processes:
+            process.kill()
+            process.join()
+
+
+def _ended(exit_code: int) -> ChildProcessError:
+    """The error for a process that has ended without an exception."""
+    how = f"by signal {-exit_code}" if exit_code < 0 else f"with exit code {exit_code}"
+    why = ", perhaps for lack of memory" if exit_code == -9 else ""
+    rest = "The same command goes on where it was, if need be with fewer `jobs`."
+    return ChildProcessError(f"A process ended {how}{why}. {rest}")
 
 
 def check_jobs(jobs: int | None) -> int:
@@ -271,7 +292,7 @@ def _work(
     _: int,
     open_trials: Callable[[], SharedTrials],
     run_cell: CellFunction,
-    failures: SimpleQueue[OSError],
+    failures: SimpleQueue[Exception],
 ) -> None:
     """What each process does: run cells until there are none left, or the parent process is gone."""
     Thread(target=_end_with_parent, daemon=True).start()
@@ -280,8 +301,9 @@ def _work(
         trials = open_trials()
         while trials.run_next(run_cell):
             pass
-    except OSError as error:
-        failures.put(error)
+    except Exception as error:
+        if isinstance(error, OSError) or is_lack_of_memory(error):
+            failures.put(error)
         raise
 
 

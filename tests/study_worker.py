@@ -5,11 +5,14 @@ the cell that it is told to stay in, it waits for a second line on stdin.
 """
 
 import errno
+import os
 import signal
 import sys
 from functools import partial
 from pathlib import Path
 from threading import Event
+
+import torch
 
 from sqdr.study import SharedStudy, finish_cells
 
@@ -32,19 +35,46 @@ def run_cell(stay, cell):
 
 
 def run_forever(cell):
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a command that a script starts with &
     print(cell["seed"], flush=True)
     Event().wait()
 
 
-def run_on_a_full_disk(_):
+def wait_beside(cell):
+    """In every cell but the first."""
+    if cell["seed"]:
+        Event().wait()
+
+
+def run_on_a_full_disk(cell):
+    wait_beside(cell)
     raise OSError(errno.ENOSPC, "No space left on device", "metrics.csv")
+
+
+def run_out_of_memory(cell):
+    wait_beside(cell)
+    raise MemoryError("no room for 8 GiB")
+
+
+def allocate_too_much(cell):
+    wait_beside(cell)
+    torch.empty(2**60)
+
+
+def die(cell):
+    wait_beside(cell)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def exit_early(cell):
+    wait_beside(cell)
+    sys.exit(3)
 
 
 def main(kind, folder, n_cells, stay):
     print("ready", flush=True)
     sys.stdin.readline()
     if kind == "command":
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # as in a command that a script starts with &
         finish_cells(folder, cells_of(n_cells), DIRECTIONS, run_forever, jobs=2)
     else:
         study = SharedStudy(folder, cells_of(n_cells), DIRECTIONS)

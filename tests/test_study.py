@@ -1,6 +1,8 @@
 """Cells shared by processes: none is lost and none runs twice, whoever is killed."""
 
+import multiprocessing
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,9 +10,10 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import pytest
+import study_worker
 import torch
 import yaml
-from study_worker import DIRECTIONS, cells_of, run_on_a_full_disk, values_of
+from study_worker import DIRECTIONS, cells_of, values_of
 
 from sqdr.study import SharedStudy, claim_folder, finish_cells
 
@@ -65,9 +68,27 @@ def test_every_cell_runs_once_in_order(tmp_path):
     assert values(tmp_path) == ALL_VALUES
 
 
-def test_a_full_disk_is_reported_as_what_it_is(tmp_path):
-    with pytest.raises(OSError, match=r"^\[Errno 28\] No space left on device: 'metrics.csv'$"):
-        finish_cells(tmp_path, CELLS, DIRECTIONS, run_on_a_full_disk, jobs=1)
+@pytest.mark.parametrize(
+    ("run_cell", "error", "message"),
+    [
+        (study_worker.run_on_a_full_disk, OSError, "[Errno 28] No space left on device: 'metrics.csv'"),
+        (study_worker.run_out_of_memory, MemoryError, "no room for 8 GiB"),
+        (study_worker.allocate_too_much, RuntimeError, "DefaultCPUAllocator: can't allocate memory"),
+        (
+            study_worker.die,
+            ChildProcessError,
+            "A process ended by signal 9, perhaps for lack of memory.",
+        ),
+        (study_worker.exit_early, ChildProcessError, "A process ended with exit code 3. The same"),
+    ],
+)
+def test_what_ends_one_process_ends_all_and_is_reported_as_it_is(
+    run_cell, error, message, tmp_path, capfd
+):
+    with pytest.raises(error, match=re.escape(message)):
+        finish_cells(tmp_path, CELLS, DIRECTIONS, run_cell, jobs=2)
+    assert multiprocessing.active_children() == []
+    assert capfd.readouterr() == ("", "")
 
 
 def test_finished_cells_stay_finished(tmp_path):
@@ -102,11 +123,13 @@ def test_workers_that_start_together_divide_the_cells(tmp_path):
     assert sorted(map(int, "".join(printed).split())) == list(range(n_cells))
 
 
-def test_a_killed_command_ends_its_processes_and_frees_their_cells(tmp_path):
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
+def test_a_command_that_is_ended_ends_its_processes_and_frees_their_cells(how, tmp_path):
+    """The command alone is sent a signal, as by a supervisor, and not its processes."""
     with worker(tmp_path, "command") as command:
         command.stdin.write("start\n")
         assert {command.stdout.readline() for _ in range(2)} == {"0\n", "1\n"}
-        command.kill()
+        command.send_signal(how)
         rest, _ = command.communicate(timeout=60)  # the pipe closes when its last process has ended
     assert rest == ""
     assert sorted(run_cells(tmp_path)) == [0, 1, 2, 3, 4, 5]
