@@ -6,7 +6,8 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,9 @@ from sqdr.options import (
     NoiseSweepOptions,
     RunOptions,
     SearchOptions,
+    TrainerOptions,
     new_parser,
+    without,
 )
 from sqdr.registry import (
     BackendError,
@@ -136,8 +139,10 @@ def _parser() -> tuple[Any, Mapping[str, Any]]:
         (compare, ComparisonOptions, {"seed"}),
         (search, SearchOptions, set()),
     ):
-        study.add_argument("--config", action="config", help="YAML file of options")
-        study.add_class_arguments(RunOptions, skip=NOT_OF_RESULT | varied)
+        study.add_argument("--config", action="config", help="YAML file of options, that of a run too")
+        study.add_class_arguments(RunOptions, skip=NOT_OF_RESULT | varied | {"trainer"})
+        study.add_class_arguments(TrainerOptions, "trainer", skip={"devices", "num_nodes"})
+        _ignore_in_files(NOT_OF_RESULT | varied, study)
         study.add_class_arguments(options, skip={"training"})
     subcommands.add_subcommand("sweep-noise", sweep, help="measure accuracy against noise")
     subcommands.add_subcommand("compare", compare, help="compare a classifier with its twins")
@@ -157,6 +162,22 @@ def _parser() -> tuple[Any, Mapping[str, Any]]:
     backends = new_parser("List the backends and whether they work here.")
     subcommands.add_subcommand("backends", backends, help="list the backends")
     return parser, subcommands.choices
+
+
+def _ignore_in_files(names: Collection[str], parser: Any) -> None:
+    """Let the parser take files that hold these options, as that of a run does."""
+    import yaml
+
+    parse_string = parser.parse_string
+
+    def parse_others(content: str, **how: Any) -> Any:
+        with suppress(yaml.YAMLError):  # which the parser reports
+            options = yaml.safe_load(content)
+            if isinstance(options, dict) and (others := without(options, names)) != options:
+                content = yaml.safe_dump(others)
+        return parse_string(content, **how)
+
+    parser.parse_string = parse_others
 
 
 def _check_values(options: Any, defaults: Any, prefix: str = "") -> None:

@@ -16,7 +16,7 @@ from sqdr.files import whole_file, write_rows
 from sqdr.options import ComparisonOptions, NoiseOptions, RunOptions, what_is_shared
 from sqdr.statistics import mean_and_interval
 from sqdr.study import Cell, check_jobs, claim_folder, finish_cells
-from sqdr.training import Run, count_parameters, prepare
+from sqdr.training import Run, count_parameters, new_trainer, prepare
 from sqdr.validation import argument_error, check_seeds
 
 #: What each variant changes in the options of the model. Classical ones have no noise.
@@ -73,6 +73,7 @@ class Comparison:
             raise argument_error("circuit", must, f"is {model.circuit!r}")
         if model.entanglement == "none":
             raise argument_error("entanglement", 'not be "none" in a comparison, which sets it', "is")
+        new_trainer(options.training.trainer, devices=1, num_nodes=1)
         self.options = options
         self.cells: list[Cell] = [
             {"variant": variant, "seed": seed} for seed in options.seeds for variant in VARIANTS

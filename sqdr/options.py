@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -158,6 +158,8 @@ class RunOptions:
 class NoiseSweepOptions:
     """Accuracy against noise, for models trained without and with noise.
 
+    The tests compute on the CPU with 32 bits, whatever the trainings do.
+
     Args:
         training: how each model is trained; its seed and its folder are set by the sweep.
         channels: names of the channels, see `sqdr.noise`. Each acts after the rotations of each block.
@@ -255,7 +257,7 @@ def build_noise(options: NoiseOptions) -> NoiseModel:
 
 
 #: Options that say how a run is done and not what comes out; a study of many runs sets them itself.
-NOT_OF_RESULT = frozenset({"run", "trainer", "tensorboard"})
+NOT_OF_RESULT = frozenset({"run", "tensorboard", "trainer.devices", "trainer.num_nodes"})
 
 
 def new_parser(description: str = "", **options: Any) -> Any:
@@ -296,9 +298,14 @@ def as_plain(options: Any) -> dict[str, Any]:
 def what_is_shared(options: NoiseSweepOptions | ComparisonOptions | SearchOptions) -> dict[str, Any]:
     """The options as plain data for `--config`, without what may differ from machine to machine."""
     of_study = as_plain(options)
-    shared: dict[str, Any] = of_study.pop("training") | of_study
-    for name in (*NOT_OF_RESULT, "seed", "jobs", "folder"):
-        del shared[name]
-    for name in ("root", "download"):
-        del shared["data"][name]
-    return shared
+    of_machines = {"seed", "jobs", "folder", "data.root", "data.download"}
+    return without(of_study.pop("training") | of_study, NOT_OF_RESULT | of_machines)
+
+
+def without(options: Mapping[str, Any], names: Collection[str], group: str = "") -> dict[str, Any]:
+    """Plain options but for those of these names, such as "seed" and "trainer.devices"."""
+    return {
+        name: without(value, names, f"{group}{name}.") if isinstance(value, Mapping) else value
+        for name, value in options.items()
+        if f"{group}{name}" not in names
+    }

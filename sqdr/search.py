@@ -46,6 +46,7 @@ _WORST = {"validation_loss": math.inf, "validation_accuracy": 0.0}
 #: Options that are no part of the recipe, or would compare trials on different images.
 _NOT_SEARCHED = NOT_OF_RESULT | {
     "seed",
+    "trainer",
     "data.name",
     "data.root",
     "data.download",
@@ -96,6 +97,7 @@ class Search:
         if options.objective == "validation_loss" and "label_smoothing" in distributions:
             must = 'be "validation_accuracy" where label_smoothing, a part of the loss, is searched for'
             raise argument_error("objective", must, f"is {options.objective!r}")
+        new_trainer(options.training.trainer, devices=1, num_nodes=1)
         prepare(options.training)
         for name, distribution in distributions.items():
             for value in _extremes(distribution):

@@ -8,11 +8,12 @@ from commands import SMALL, TRAINING, assert_refused, read_rows
 
 from sqdr.cli import main
 from sqdr.comparison import as_markdown, summary
+from sqdr.options import TrainerOptions
 from sqdr.statistics import mean_and_interval
 from sqdr.training import Run
 
 #: Two short trainings for each of five variants.
-COMMAND = ["compare", *SMALL, "--seeds", "[3, 4]", "--jobs", "2"]
+COMMAND = ["compare", *SMALL, "--trainer.precision", "64-true", "--seeds", "[3, 4]", "--jobs", "2"]
 
 
 @pytest.fixture(scope="module")
@@ -47,9 +48,21 @@ def test_every_variant_ran_with_every_seed(folder):
 )
 def test_a_variant_is_the_training_run_with_its_option(variant, changes, folder, tmp_path):
     model = replace(TRAINING.model, **changes)
-    accuracy = Run(replace(TRAINING, model=model, seed=4, run=tmp_path)).train()
+    trainer = TrainerOptions(precision="64-true")
+    accuracy = Run(replace(TRAINING, model=model, trainer=trainer, seed=4, run=tmp_path)).train()
     (row,) = [r for r in read_rows(folder / "runs.csv") if (r["variant"], r["seed"]) == (variant, "4")]
     assert float(row["accuracy"]) == accuracy
+
+
+def test_the_configuration_of_a_run_is_one_of_the_comparison(folder, capfd):
+    run = folder / "trainings" / "quantum-4" / "config.yaml"
+    again = ["compare", "--config", str(run), "--seeds", "[3, 4]", "--folder", str(folder)]
+    runs = (folder / "runs.csv").read_bytes()
+    assert main(again) == 0
+    assert (folder / "runs.csv").read_bytes() == runs
+    capfd.readouterr()
+    message = f"but {folder} has trainer.precision 64-true, not 32-true."
+    assert_refused([*again, "--trainer.precision", "32-true"], message, capfd)
 
 
 def test_the_same_command_again_prints_the_table_and_runs_nothing(folder, capfd):
@@ -71,6 +84,7 @@ def test_the_same_command_again_prints_the_table_and_runs_nothing(folder, capfd)
     [
         (["--seeds", "[]"], "Argument `seeds` must be one or more distinct values"),
         (["--jobs", "-1"], "Argument `jobs` must be an integer of at least 1, but is -1"),
+        (["--trainer.devices", "2"], "trainer.devices"),
         (["--model.circuit", "frozen"], 'Argument `circuit` must be "quantum" in a comparison'),
         (["--model.entanglement", "none"], 'Argument `entanglement` must not be "none"'),
         (

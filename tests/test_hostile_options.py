@@ -7,6 +7,7 @@ import sys
 
 import pytest
 import resume_worker
+import torch
 from commands import PROCESSES, assert_refused
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -109,6 +110,7 @@ def test_any_file_as_a_configuration(content, tmp_path, monkeypatch, capfd):
     assert [path.name for path in tmp_path.iterdir()] == ["any.yaml"]
 
 
+NO_GPU = pytest.mark.skipif(torch.cuda.is_available(), reason="there is a GPU")
 PRESET = ["--model.noise.preset", "device", "--model.noise.preset_options"]
 
 
@@ -135,6 +137,10 @@ PRESET = ["--model.noise.preset", "device", "--model.noise.preset_options"]
         ),
         (["report", "\0"], "must be the folder of a finished run"),
         (["no-command"], "invalid choice: 'no-command'"),
+        *(
+            pytest.param([command, "--trainer.accelerator", "gpu"], "gpu", marks=NO_GPU)
+            for command in ("compare", "search", "sweep-noise")
+        ),
         (["bench", "--batch_size", "0"], "Argument `batch_size` must be an integer of at least 1"),
     ],
 )

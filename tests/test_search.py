@@ -182,6 +182,16 @@ def test_the_best_configuration_trains_to_the_best_value(folder, tmp_path):
     assert float(epoch["validation_loss"]) == min(values)
 
 
+@pytest.mark.parametrize(
+    ("command", "option", "value"),
+    [("compare", "seeds", "[]"), ("sweep-noise", "seeds", "[]"), ("search", "n_trials", "0")],
+)
+def test_the_best_configuration_is_one_of_a_study(command, option, value, folder, capfd):
+    """Whose only fault is that of the command line."""
+    study = [command, "--config", str(folder / "best.yaml"), f"--{option}", value]
+    assert_refused(study, f"Argument `{option}` must be", capfd)
+
+
 def test_another_search_does_not_go_on_in_the_folder(folder, capfd):
     before = (folder / "config.yaml").read_bytes()
     assert main([*SMALL, "--seed", "4", "--folder", str(folder)]) == 2
@@ -240,6 +250,10 @@ def test_the_default_space_is_one():
         (["--space", "{learning_rate: {low: 0.1, high: 1, log: 10}}"], "`space.learning_rate.log`"),
         (["--space", "{learning_rate: {low: a, high: 1}}"], "must be a finite number, but is 'a'"),
         (["--space", "{trainer.devices: [1, 2]}"], "must not hold trainer.devices"),
+        (
+            ["--space", "{trainer.precision: [32-true, 64-true]}"],
+            "must not hold trainer.precision",
+        ),
         (["--space", "{learning_rate: {low: -1, high: 1}}"], "for -1.0: Argument `learning_rate`"),
         (["--space", "{learning_rate: [0.1, high]}"], "for 'high': Parser key"),
         (
