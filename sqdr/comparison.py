@@ -73,7 +73,7 @@ class Comparison:
             raise argument_error("circuit", must, f"is {model.circuit!r}")
         if model.entanglement == "none":
             raise argument_error("entanglement", 'not be "none" in a comparison, which sets it', "is")
-        new_trainer(options.training.trainer, devices=1, num_nodes=1)
+        trainer = new_trainer(options.training.trainer, devices=1, num_nodes=1)
         self.options = options
         self.cells: list[Cell] = [
             {"variant": variant, "seed": seed} for seed in options.seeds for variant in VARIANTS
@@ -82,7 +82,7 @@ class Comparison:
             variant: count_parameters(prepare(_variant(options.training, variant))[1])
             for variant in VARIANTS
         }
-        claim_folder(options.folder, what_is_shared(options))
+        claim_folder(options.folder, what_is_shared(options), trainer.strategy.root_device)
 
     def run(self) -> ComparisonFiles | None:
         """Train and test what is missing, and write the tables.

@@ -97,7 +97,7 @@ class Search:
         if options.objective == "validation_loss" and "label_smoothing" in distributions:
             must = 'be "validation_accuracy" where label_smoothing, a part of the loss, is searched for'
             raise argument_error("objective", must, f"is {options.objective!r}")
-        new_trainer(options.training.trainer, devices=1, num_nodes=1)
+        trainer = new_trainer(options.training.trainer, devices=1, num_nodes=1)
         prepare(options.training)
         for name, distribution in distributions.items():
             for value in _extremes(distribution):
@@ -110,7 +110,7 @@ class Search:
                     ) from error
         shared = what_is_shared(options) | {"seed": options.training.seed}
         del shared["n_trials"]
-        claim_folder(options.folder, shared)
+        claim_folder(options.folder, shared, trainer.strategy.root_device)
         self.options = options
         self._open_trials = partial(
             SearchTrials,

@@ -41,6 +41,7 @@ from torch.multiprocessing.spawn import ProcessException, ProcessExitedException
 
 from sqdr.folders import check_folder, write_configuration
 from sqdr.memory import is_lack_of_memory
+from sqdr.provenance import keep_provenance
 from sqdr.validation import check_integer
 
 #: Plain data that tells one piece of work from the others.
@@ -183,12 +184,13 @@ class _JournalLock(JournalFileOpenLock):
         self._system_lock.release()
 
 
-def claim_folder(folder: Path, configuration: Mapping[str, Any]) -> None:
+def claim_folder(folder: Path, configuration: Mapping[str, Any], device: torch.device) -> None:
     """Make `folder` that of this configuration, which it keeps as config.yaml.
 
     Args:
         folder (Path): new, empty, or of the same configuration.
         configuration (mapping): plain data.
+        device (torch.device): that the cells compute on here; see `keep_provenance`.
 
     Raises:
         ValueError: if the folder belongs to another configuration or to something else.
@@ -198,6 +200,7 @@ def claim_folder(folder: Path, configuration: Mapping[str, Any]) -> None:
     with FileLock(folder / _LOCK):
         check_folder("folder", folder, configuration, own={_LOCK})
         write_configuration(folder, configuration)
+        keep_provenance(folder, device, n_threads=1)
 
 
 def finish_cells(

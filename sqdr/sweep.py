@@ -81,12 +81,12 @@ class NoiseSweep:
             for seed in options.seeds
             for name, strength in trainings
         ]
-        new_trainer(options.training.trainer, devices=1, num_nodes=1)
+        trainer = new_trainer(options.training.trainer, devices=1, num_nodes=1)
         data, _ = prepare(options.training)
         for name, strength in {*trainings, *self.tests}:
             noisy = replace(model, noise=_noise(name, strength))
             build_model(noisy, data.in_channels, len(data.class_names))
-        claim_folder(options.folder, what_is_shared(options))
+        claim_folder(options.folder, what_is_shared(options), trainer.strategy.root_device)
 
     def run(self) -> SweepFiles | None:
         """Train and test what is missing, and write the table and the picture.

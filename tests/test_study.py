@@ -15,6 +15,7 @@ import torch
 import yaml
 from study_worker import DIRECTIONS, cells_of, values_of
 
+import sqdr
 from sqdr.study import SharedStudy, claim_folder, finish_cells
 
 CELLS = cells_of(6)
@@ -171,13 +172,34 @@ def test_nothing_is_returned_while_others_are_at_work(tmp_path):
     assert finish_cells(tmp_path, CELLS, DIRECTIONS, values_of, jobs=1) is None
 
 
+CPU = torch.device("cpu")
 CONFIGURATION = {"epochs": 2, "model": {"T": 5, "noise": {}}, "seeds": [0, 1]}
 
 
 def test_a_folder_is_claimed_once_and_again(tmp_path):
-    claim_folder(tmp_path / "new", CONFIGURATION)
-    claim_folder(tmp_path / "new", CONFIGURATION)
+    claim_folder(tmp_path / "new", CONFIGURATION, CPU)
+    claim_folder(tmp_path / "new", CONFIGURATION, CPU)
     assert yaml.safe_load((tmp_path / "new" / "config.yaml").read_text()) == CONFIGURATION
+
+
+def test_a_folder_that_another_version_began_is_noted(tmp_path, capfd, monkeypatch):
+    claim_folder(tmp_path, CONFIGURATION, CPU)
+    file = tmp_path / "made_with.yaml"
+    made_with = yaml.safe_load(file.read_text())
+    assert made_with == {
+        "sqdr": sqdr.__version__,
+        "torch": torch.__version__,
+        "Python": sys.version.split()[0],
+        "threads": 1,
+        "device": "cpu",
+    }
+    monkeypatch.setattr(sqdr, "__version__", "9.8.7")
+    claim_folder(tmp_path, CONFIGURATION, torch.device("meta"))
+    note = (
+        f"{tmp_path} was begun with sqdr {made_with['sqdr']}, device cpu, not sqdr 9.8.7, device meta"
+    )
+    assert capfd.readouterr() == ("", f"sqdr: note: {note}\n")
+    assert yaml.safe_load(file.read_text()) == made_with
 
 
 @pytest.mark.parametrize(
@@ -191,10 +213,10 @@ def test_a_folder_is_claimed_once_and_again(tmp_path):
     ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_a_folder_of_other_options_is_refused(other, message, tmp_path):
-    claim_folder(tmp_path, CONFIGURATION)
+    claim_folder(tmp_path, CONFIGURATION, CPU)
     before = {path: path.read_bytes() for path in tmp_path.iterdir()}
     with pytest.raises(ValueError, match="Argument `folder` must be a new or empty folder") as refused:
-        claim_folder(tmp_path, CONFIGURATION | other)
+        claim_folder(tmp_path, CONFIGURATION | other, CPU)
     assert str(refused.value).endswith(f"but {tmp_path} {message}.")
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
@@ -202,11 +224,11 @@ def test_a_folder_of_other_options_is_refused(other, message, tmp_path):
 def test_a_folder_of_something_else_is_refused_and_left_alone(tmp_path):
     (tmp_path / "thesis.tex").write_text("")
     with pytest.raises(ValueError, match=r"holds thesis\.tex"):
-        claim_folder(tmp_path, CONFIGURATION)
+        claim_folder(tmp_path, CONFIGURATION, CPU)
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
 
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(ValueError, match="is no folder"):
-        claim_folder(tmp_path / "file", CONFIGURATION)
+        claim_folder(tmp_path / "file", CONFIGURATION, CPU)
