@@ -158,7 +158,7 @@ class RunOptions:
 class NoiseSweepOptions:
     """Accuracy against noise, for models trained without and with noise.
 
-    The tests compute on the CPU with 32 bits, whatever the trainings do.
+    The tests compute on the CPU, in the precision of the trainings.
 
     Args:
         training: how each model is trained; its seed and its folder are set by the sweep.
