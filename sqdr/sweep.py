@@ -131,7 +131,7 @@ def _train_and_test(
     # Goes on where a killed worker was, and does nothing if only the tests are missing.
     training = replace(options.training, model=model, seed=seed, run=folder)
     Run(training, resume=True).train(show_progress=False)
-    run = read_run(folder)
+    run = read_run(folder, options.training.data.root)
     trained = run.model
     accuracies = []
     with torch.no_grad():

@@ -39,6 +39,7 @@ from sqdr.model import SQDR_CNN
 from sqdr.monitoring import PARTS, GradientNorms, gradient_norm_name, tensorboard_logger
 from sqdr.options import ModelOptions, RunOptions, TrainerOptions, as_plain, build_noise
 from sqdr.parallel import SharedBatchNorm
+from sqdr.provenance import keep_provenance
 from sqdr.twins import make_twin
 from sqdr.validation import argument_error, check_integer, check_number, check_seed
 
@@ -285,7 +286,7 @@ class Run:
         self._lock: FileLock | None = None
         try:
             if self.is_main_process:
-                self._claim_folder(configuration, resume)
+                self._claim_folder(configuration, resume, trainer.strategy.root_device)
             if resume:
                 self._read_folder()
         except BaseException:
@@ -410,7 +411,7 @@ class Run:
             must = f"leave an image for each of {n_processes} processes"
             raise argument_error("validation_fraction", must, f"leaves {n_images}")
 
-    def _claim_folder(self, configuration: dict[str, Any], resume: bool) -> None:
+    def _claim_folder(self, configuration: dict[str, Any], resume: bool, device: torch.device) -> None:
         """Make the folder that of this run, without what a killed process was writing."""
         if self.options.run is None:
             self.folder = _make_folder(self.folder)
@@ -428,6 +429,7 @@ class Run:
             else:
                 unfinished.unlink()
         write_configuration(self.folder, configuration)
+        keep_provenance(self.folder, device, torch.get_num_threads())
 
     def _release_folder(self) -> None:
         """Let other processes have the folder, if this one has it."""

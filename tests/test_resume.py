@@ -26,7 +26,7 @@ SMALL = [
 ]
 #: Files that such a run replaces: its configuration, three for each epoch but two for the last, which
 #: is not better, two pictures and the test.
-N_FILES = 12
+N_FILES = 13
 
 
 def run(folder, *options, **how):
@@ -186,11 +186,11 @@ def test_a_run_that_is_killed_after_each_epoch(uninterrupted, tmp_path):
 @pytest.mark.parametrize(
     ("n_files", "file"),
     [
-        (1, "metrics.csv"),
-        (2, "checkpoints/best.ckpt"),
-        (6, "checkpoints/last.ckpt"),
-        (9, "curves.png"),
-        (11, "model"),
+        (2, "metrics.csv"),
+        (3, "checkpoints/best.ckpt"),
+        (7, "checkpoints/last.ckpt"),
+        (10, "curves.png"),
+        (12, "model"),
     ],
 )
 def test_a_full_disk_costs_nothing_that_was_good(n_files, file, uninterrupted, tmp_path):

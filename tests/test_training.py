@@ -33,6 +33,7 @@ def test_the_run_folder_is_complete(run_folder):
     files = {str(file.relative_to(run_folder)) for file in run_folder.rglob("*") if file.is_file()}
     assert files == {
         "config.yaml",
+        "made_with.yaml",
         "metrics.csv",
         "curves.png",
         "confusion.png",
