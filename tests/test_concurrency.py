@@ -133,7 +133,11 @@ def test_runs_of_the_same_second_have_folders_of_their_own():
     runs = [training.Run(replace(TRAINING, epochs=1, tensorboard=True)) for _ in range(3)]
     assert [run.folder for run in runs] == [Path("runs", f"now{end}") for end in ("", "-2", "-3")]
     runs[1].train()
-    assert {path.name for path in Path("runs/now").iterdir()} == {"config.yaml", "run.lock"}
+    assert {path.name for path in Path("runs/now").iterdir()} == {
+        "config.yaml",
+        "made_with.yaml",
+        "run.lock",
+    }
     assert {"test.csv", "model", "tensorboard"} < {path.name for path in Path("runs/now-2").iterdir()}
 
 
