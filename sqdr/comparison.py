@@ -16,7 +16,7 @@ from sqdr.files import whole_file, write_rows
 from sqdr.options import ComparisonOptions, NoiseOptions, RunOptions, what_is_shared
 from sqdr.statistics import mean_and_interval
 from sqdr.study import Cell, check_jobs, claim_folder, finish_cells
-from sqdr.training import Run, count_parameters, new_trainer, prepare
+from sqdr.training import Run, count_parameters, device_of, prepare
 from sqdr.validation import argument_error, check_seeds
 
 #: What each variant changes in the options of the model. Classical ones have no noise.
@@ -73,7 +73,7 @@ class Comparison:
             raise argument_error("circuit", must, f"is {model.circuit!r}")
         if model.entanglement == "none":
             raise argument_error("entanglement", 'not be "none" in a comparison, which sets it', "is")
-        trainer = new_trainer(options.training.trainer, devices=1, num_nodes=1)
+        device = device_of(options.training.trainer)
         self.options = options
         self.cells: list[Cell] = [
             {"variant": variant, "seed": seed} for seed in options.seeds for variant in VARIANTS
@@ -82,7 +82,7 @@ class Comparison:
             variant: count_parameters(prepare(_variant(options.training, variant))[1])
             for variant in VARIANTS
         }
-        claim_folder(options.folder, what_is_shared(options), trainer.strategy.root_device)
+        claim_folder(options.folder, what_is_shared(options), device)
 
     def run(self) -> ComparisonFiles | None:
         """Train and test what is missing, and write the tables.

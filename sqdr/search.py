@@ -37,7 +37,7 @@ from sqdr.options import (
     what_is_shared,
 )
 from sqdr.study import Cell, Direction, SharedTrials, check_jobs, claim_folder, run_in_processes
-from sqdr.training import Classifier, new_trainer, prepare, quiet
+from sqdr.training import Classifier, device_of, new_trainer, prepare, quiet
 from sqdr.validation import argument_error, check_distinct, check_integer, check_number
 
 _DIRECTIONS: dict[str, Direction] = {"validation_loss": "minimize", "validation_accuracy": "maximize"}
@@ -97,7 +97,7 @@ class Search:
         if options.objective == "validation_loss" and "label_smoothing" in distributions:
             must = 'be "validation_accuracy" where label_smoothing, a part of the loss, is searched for'
             raise argument_error("objective", must, f"is {options.objective!r}")
-        trainer = new_trainer(options.training.trainer, devices=1, num_nodes=1)
+        device = device_of(options.training.trainer)
         prepare(options.training)
         for name, distribution in distributions.items():
             for value in _extremes(distribution):
@@ -110,7 +110,7 @@ class Search:
                     ) from error
         shared = what_is_shared(options) | {"seed": options.training.seed}
         del shared["n_trials"]
-        claim_folder(options.folder, shared, trainer.strategy.root_device)
+        claim_folder(options.folder, shared, device)
         self.options = options
         self._open_trials = partial(
             SearchTrials,

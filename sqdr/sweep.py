@@ -15,7 +15,7 @@ from sqdr.files import whole_file, write_rows
 from sqdr.options import NoiseOptions, NoiseSweepOptions, build_noise, what_is_shared
 from sqdr.study import Cell, check_jobs, claim_folder, finish_cells
 from sqdr.trained_run import read_run
-from sqdr.training import Run, build_model, new_trainer, prepare
+from sqdr.training import Run, build_model, device_of, prepare
 from sqdr.validation import argument_error, check_distinct, check_seeds
 
 #: Name of the training channel of models that are trained without noise.
@@ -81,12 +81,12 @@ class NoiseSweep:
             for seed in options.seeds
             for name, strength in trainings
         ]
-        trainer = new_trainer(options.training.trainer, devices=1, num_nodes=1)
+        device = device_of(options.training.trainer)
         data, _ = prepare(options.training)
         for name, strength in {*trainings, *self.tests}:
             noisy = replace(model, noise=_noise(name, strength))
             build_model(noisy, data.in_channels, len(data.class_names))
-        claim_folder(options.folder, what_is_shared(options), trainer.strategy.root_device)
+        claim_folder(options.folder, what_is_shared(options), device)
 
     def run(self) -> SweepFiles | None:
         """Train and test what is missing, and write the table and the picture.

@@ -545,6 +545,16 @@ def new_trainer(
         raise ValueError(str(error)) from error
 
 
+def device_of(options: TrainerOptions) -> torch.device:
+    """Where a training in one process computes.
+
+    Raises:
+        As `new_trainer`.
+    """
+    device: torch.device = new_trainer(options, devices=1, num_nodes=1).strategy.root_device
+    return device
+
+
 def prepare(options: RunOptions) -> tuple[ImageData, SQDR_CNN]:
     """The data and the freshly initialised classifier of a run, with every option checked.
 

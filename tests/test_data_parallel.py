@@ -35,9 +35,13 @@ def run(command):
     """Its lines on stdout, within a job of SLURM, which says nothing about the run."""
     job = {"SLURM_NTASKS": "4", "SLURM_JOB_NAME": "job", "SLURM_JOB_ID": "5", "SLURM_PROCID": "0"}
     environment = os.environ | job | {"OMP_NUM_THREADS": "1"}
-    return subprocess.run(
-        command, env=environment, capture_output=True, text=True, check=True, timeout=300
-    ).stdout.splitlines()
+    try:
+        return subprocess.run(
+            command, env=environment, capture_output=True, text=True, check=True, timeout=300
+        ).stdout.splitlines()
+    except subprocess.CalledProcessError as failed:
+        failed.add_note(failed.stderr)  # which the test's report would not show
+        raise
 
 
 def read(file):

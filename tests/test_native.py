@@ -393,7 +393,7 @@ MOST, MOST_WITH_GRADIENT = 2**33 // (4 * 2 * 2**12 * 6), 2**33 // (4 * 2 * 2**12
 @pytest.mark.parametrize("compile", [False, True])
 def test_fewer_samples_fit_with_a_gradient(compile, is_enabled, differentiated, most, monkeypatch):
     """A state of 2 ** 12 complex numbers at a time, or one for each of the 36 gates."""
-    monkeypatch.setattr("sqdr.backends.memory.available_bytes", lambda _: 2**33)
+    monkeypatch.setattr("sqdr.memory.available_bytes", lambda _: 2**33)
     noise = NoiseModel(readout_error=nn.Parameter(torch.tensor(0.1)))
     circuit = NativeCircuit(12, 3, method="dense", noise=noise, compile=compile)
     for name, parameter in circuit.named_parameters():

@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 import sqdr
 from sqdr.noise import channel
 from sqdr.testing import reference
-from sqdr.testing.cases import CHANNELS
+from sqdr.testing.cases import CHANNELS, Case
 
 #: In float64 where the backend can. PennyLane adds 2e-16 to probabilities before it takes their root.
 TOLERANCE = {"native": 1e-10, "pennylane": 1e-7, "torchquantum": 1e-5}
@@ -82,12 +82,8 @@ def probabilities(n_wires):
 def circuits(draw, most_wires, n_blocks, entanglement, batch=BATCHES):
     """A circuit on up to `most_wires` wires, with noise, and its input."""
     n_wires = draw(st.integers(1, most_wires))
-    pairs = {
-        "none": [],
-        "linear": [(i, i + 1) for i in range(n_wires - 1)],
-        "circular": [(i, (i + 1) % n_wires) for i in range(n_wires if n_wires > 2 else n_wires - 1)],
-    }.get(entanglement)
-    if pairs is None:
+    pairs = Case(n_wires, n_blocks, entanglement).pairs
+    if entanglement == "pairs":
         any_pair = st.tuples(*[st.integers(0, n_wires - 1)] * 2).filter(lambda pair: pair[0] != pair[1])
         lists = st.lists(any_pair, unique_by=frozenset, max_size=5)
         entanglement = pairs = draw(st.just([]) if n_wires == 1 else lists)

@@ -100,6 +100,14 @@ def test_checks_of_noise_are_not_made_with_options_that_refuse_it():
     check_backend("pennylane", ["rotations", "channels"], device="lightning.qubit")
 
 
+@pytest.mark.parametrize("method", ["causal-cone", "exact"])
+def test_options_that_refuse_more_than_noise_excuse_nothing(method):
+    with pytest.raises(
+        BackendCheckError, match=r"- order_of_channels: ValueError: Argument `method` must"
+    ):
+        check_backend("native", ["order_of_channels"], method=method)
+
+
 def test_no_check_at_all_is_refused():
     with pytest.raises(ValueError, match=r"^Argument `checks` must hold a name"):
         check_backend("native", [])

@@ -7,8 +7,8 @@ import torchquantum as tq
 import torchquantum.functional as tqf
 from torch import Tensor
 
-from sqdr.backends.memory import check_memory
 from sqdr.circuit import Capability, ReuploadCircuit
+from sqdr.memory import check_memory
 from sqdr.noise import BlochMap, NoiseModel, compose, stack
 
 _BYTES_PER_AMPLITUDE = 8

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from sqdr.circuit import Capability, ReuploadCircuit
 from sqdr.noise import BitFlip, NoiseModel
-from sqdr.registry import create_circuit, load_backend
+from sqdr.registry import load_backend
 from sqdr.testing.cases import Case
 
 #: Largest error of <Z> by the dtype that it is computed in; gradients may be off by four times as much.
@@ -32,17 +32,18 @@ class Subject:
         self.name = name
         self.options = options
         self._capabilities = load_backend(name).capabilities
-        if options and self.can("noise") and self._refuses_noise():
-            self._capabilities -= {"noise"}
         self.dtype = torch.float64 if self.can("float64") else torch.float32
+        noise = NoiseModel((BitFlip(0.1),))
+        if options and self.can("noise") and self.refuses(noise=noise) and not self.refuses():
+            self._capabilities -= {"noise"}
 
     def can(self, capability: Capability) -> bool:
         return capability in self._capabilities
 
-    def _refuses_noise(self) -> bool:
-        noise = NoiseModel((BitFlip(0.1),))
+    def refuses(self, **options: Any) -> bool:
+        """Whether it cannot make a circuit with these options and its own."""
         try:
-            create_circuit(self.name, 1, 1, noise=noise, **self.options)
+            self.circuit(Case(3, 2), **options)
         except ValueError:
             return True
         return False

@@ -6,7 +6,6 @@ from typing import Any, ClassVar, Literal
 import torch
 from torch import Tensor
 
-from sqdr.backends.memory import check_memory
 from sqdr.backends.native import bloch, causal_cone, dense
 from sqdr.backends.native.autograd import Compiled, Tensors, evaluate
 from sqdr.backends.native.rotation import block_quaternions, noise_of_matrices, transfer_matrices
@@ -19,6 +18,7 @@ from sqdr.circuit import (
     in_working_dtype,
     working_dtype,
 )
+from sqdr.memory import check_memory
 from sqdr.noise import NoiseModel, compose
 from sqdr.validation import argument_error
 
