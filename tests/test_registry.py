@@ -220,7 +220,7 @@ def run_python(source):
 
 def test_importing_sqdr_loads_no_optional_package():
     simulators = ["pennylane", "torchquantum"]
-    optional = [*simulators, "torchvision", "lightning", "matplotlib", "optuna", "sklearn"]
+    optional = [*simulators, "torchvision", "lightning", "matplotlib", "numba", "optuna", "sklearn"]
     printed = run_python(
         f"""
         import sys, sqdr, torch
