@@ -15,8 +15,8 @@ from pathlib import Path
 
 import torch
 
-from sqdr.options import ModelOptions, NoiseOptions, RunOptions
-from sqdr.training import Run, count_parameters
+from sqdr.experiment.options import ModelOptions, NoiseOptions, RunOptions
+from sqdr.experiment.training.run import Run, count_parameters
 
 SEEDS = range(5)
 DEFAULT = RunOptions()

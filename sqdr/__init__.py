@@ -1,7 +1,9 @@
 """Quantum data re-uploading layers for PyTorch whose simulator is one argument."""
 
 from sqdr import testing
+from sqdr._version import __version__
 from sqdr.circuit import ReuploadCircuit
+from sqdr.errors import ArgumentError, BackendError, MissingPackageError
 from sqdr.model import SQDR_CNN
 from sqdr.noise import (
     AmplitudeDamping,
@@ -11,13 +13,12 @@ from sqdr.noise import (
     PhaseDamping,
     PhaseFlip,
 )
-from sqdr.registry import BackendError, MissingPackageError, backend_names, create_circuit
-
-__version__ = "0.1.0"
+from sqdr.registry import backend_names, create_circuit
 
 __all__ = [
     "SQDR_CNN",
     "AmplitudeDamping",
+    "ArgumentError",
     "BackendError",
     "BitFlip",
     "Depolarizing",
@@ -26,6 +27,7 @@ __all__ = [
     "PhaseDamping",
     "PhaseFlip",
     "ReuploadCircuit",
+    "__version__",
     "backend_names",
     "create_circuit",
     "testing",

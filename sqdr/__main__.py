@@ -2,7 +2,7 @@
 
 import sys
 
-from sqdr.cli import main
+from sqdr.experiment.cli import main
 
 if __name__ == "__main__":
     sys.exit(main())

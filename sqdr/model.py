@@ -12,23 +12,14 @@ from typing import Any, Literal, Self, cast
 import torch
 from torch import Tensor, nn
 
+from sqdr.bounds import MAX_ARGUMENTS
 from sqdr.circuit import Entanglement
 from sqdr.noise import NoiseModel
 from sqdr.registry import create_circuit
-from sqdr.spiking import SMALLEST_IMAGE, SpikingEncoder
+from sqdr.spiking import MIN_IMAGE_SIZE, SpikingEncoder
 from sqdr.validation import argument_error, check_integer, check_number
 
 Head = Literal["linear-relu", "linear", "none"]
-
-#: Bounds that no real model comes near; products of them still fit into 64 bits.
-LARGEST = {
-    "T": 10_000,
-    "in_channels": 1_000,
-    "num_class": 100_000,
-    "n_wires": 100_000,
-    "qdr_block": 100_000,
-    "width": 1_000,
-}
 
 
 class SQDR_CNN(nn.Module):
@@ -90,12 +81,12 @@ class SQDR_CNN(nn.Module):
         **options: Any,
     ) -> None:
         super().__init__()
-        self.T = check_integer("T", T, 1, LARGEST["T"])
-        self.in_channels = check_integer("in_channels", in_channels, 1, LARGEST["in_channels"])
-        self.num_class = check_integer("num_class", num_class, 1, LARGEST["num_class"])
-        check_integer("n_wires", n_wires, 1, LARGEST["n_wires"])
-        check_integer("qdr_block", qdr_block, 1, LARGEST["qdr_block"])
-        self.width = check_integer("width", width, 1, LARGEST["width"])
+        self.T = check_integer("T", T, 1, MAX_ARGUMENTS["T"])
+        self.in_channels = check_integer("in_channels", in_channels, 1, MAX_ARGUMENTS["in_channels"])
+        self.num_class = check_integer("num_class", num_class, 1, MAX_ARGUMENTS["num_class"])
+        check_integer("n_wires", n_wires, 1, MAX_ARGUMENTS["n_wires"])
+        check_integer("qdr_block", qdr_block, 1, MAX_ARGUMENTS["qdr_block"])
+        self.width = check_integer("width", width, 1, MAX_ARGUMENTS["width"])
         self.angle_scale = check_number("angle_scale", angle_scale)
         if head is None:
             head = "linear-relu" if use_mlp else "none"
@@ -227,9 +218,9 @@ class SQDR_CNN(nn.Module):
             kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
             raise argument_error("images", "be a floating-point tensor in [0, 1]", f"is {kind}")
         must = f"have shape (batch, {self.in_channels}, height, width)"
-        must += f" with height and width of at least {SMALLEST_IMAGE}"
+        must += f" with height and width of at least {MIN_IMAGE_SIZE}"
         shape = tuple(images.shape)
-        if len(shape) != 4 or shape[1] != self.in_channels or min(shape[2:]) < SMALLEST_IMAGE:
+        if len(shape) != 4 or shape[1] != self.in_channels or min(shape[2:]) < MIN_IMAGE_SIZE:
             raise argument_error("images", must, f"has shape {shape}")
         in_range = ((images >= 0) & (images <= 1)).all()  # False for NaN
         if torch.compiler.is_compiling() or (self.training and images.is_cuda):

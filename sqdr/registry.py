@@ -9,6 +9,7 @@ from inspect import isabstract
 from typing import Any, get_args
 
 from sqdr.circuit import Capability, Entanglement, ReuploadCircuit
+from sqdr.errors import ArgumentError, BackendError, MissingPackageError
 from sqdr.noise import NoiseModel
 from sqdr.validation import argument_error
 
@@ -19,33 +20,6 @@ _BUILT_IN = {
     "pennylane": EntryPoint("pennylane", "sqdr.backends.pennylane:PennyLaneCircuit", GROUP),
     "torchquantum": EntryPoint("torchquantum", "sqdr.backends.torchquantum:TorchQuantumCircuit", GROUP),
 }
-
-
-class MissingPackageError(ImportError):
-    """A package that is needed is not installed; the message has the command that installs it.
-
-    Args:
-        wanted (str): what needs the package.
-        extra (str or None): of the distribution, which brings the package; None if it always does.
-        package (str): what is missing.
-        distribution (str): Default: "sqdr".
-    """
-
-    def __init__(
-        self, wanted: str, extra: str | None, package: str, distribution: str = "sqdr"
-    ) -> None:
-        requirement = f'"{distribution}[{extra}]"' if extra else distribution
-        super().__init__(
-            f"{wanted} needs the package {package}: pip install {requirement}", name=package
-        )
-        self._arguments = wanted, extra, package, distribution
-
-    def __reduce__(self) -> tuple[Any, ...]:
-        return type(self), self._arguments  # it may be raised in another process
-
-
-class BackendError(ValueError):
-    """A backend of another distribution cannot be used; the message names both, and the fault."""
 
 
 def backend_names() -> tuple[str, ...]:
@@ -105,7 +79,7 @@ def create_circuit(
     try:
         return circuit_class(n_wires, n_blocks, entanglement=entanglement, noise=noise, **options)
     except (Exception, SystemExit) as error:
-        if backend in _BUILT_IN or str(error).startswith("Argument `"):  # the caller's own
+        if backend in _BUILT_IN or isinstance(error, ArgumentError):  # the caller's own
             raise
         (plugin,) = (plugin for plugin in _plugins() if plugin.name == backend)
         raise _fault(plugin, f"fails when a circuit is made: {_summary(error)}") from error

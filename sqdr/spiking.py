@@ -12,11 +12,9 @@ from torch.autograd.function import once_differentiable
 #: Phases of the phase code: the bits of an 8-bit image.
 N_PHASES = 8
 #: The smallest image that survives three poolings.
-SMALLEST_IMAGE = 8
-#: A bound that no real image set comes near.
-LARGEST_IMAGE = 10_000
+MIN_IMAGE_SIZE = 8
 #: Numbers that a convolution computes in one call, 16 MB in single precision.
-MOST_CONVOLVED = 2**22
+MAX_CONVOLVED = 2**22
 
 
 class SpikingEncoder(nn.Module):
@@ -170,7 +168,7 @@ def _convolve(images: Tensor, weight: Tensor) -> Tensor:
     """
     n, _, height, width = images.shape
     padded_channels = math.ceil(weight.shape[0] / 16) * 16
-    at_once = max(1, MOST_CONVOLVED // (padded_channels * height * width))
+    at_once = max(1, MAX_CONVOLVED // (padded_channels * height * width))
     if n <= at_once:
         return nn.functional.conv2d(images, weight, padding=1)
     currents = images.new_empty(n, weight.shape[0], height, width)

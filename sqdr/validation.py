@@ -5,10 +5,12 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+from sqdr.errors import ArgumentError
 
-def argument_error(name: str, must: str, but: str) -> ValueError:
-    """ValueError of the form "Argument `name` must ..., but ..."."""
-    return ValueError(f"Argument `{name}` must {must}, but {but}.")
+
+def argument_error(name: str, must: str, but: str) -> ArgumentError:
+    """A ValueError of the form "Argument `name` must ..., but ..."."""
+    return ArgumentError(f"Argument `{name}` must {must}, but {but}.")
 
 
 def check_integer(name: str, value: Any, minimum: int, maximum: float = math.inf) -> int:

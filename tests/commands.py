@@ -3,8 +3,8 @@
 import csv
 import multiprocessing
 
-from sqdr.cli import main
-from sqdr.options import DataOptions, ModelOptions, RunOptions
+from sqdr.experiment.cli import main
+from sqdr.experiment.options import DataOptions, ModelOptions, RunOptions
 
 #: Options of a training on three classes: a small model, four epochs.
 SMALL = [
@@ -22,7 +22,7 @@ TRAINING = RunOptions(
 
 #: Processes that start quickly.
 PROCESSES = multiprocessing.get_context("forkserver")
-PROCESSES.set_forkserver_preload(["jsonargparse", "sqdr.cli", "sqdr.training"])
+PROCESSES.set_forkserver_preload(["sqdr.experiment.cli", "sqdr.experiment.training.run"])
 
 
 def read_rows(file):

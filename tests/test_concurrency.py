@@ -11,8 +11,8 @@ from cases import BACKENDS, EVERY_ENGINE, PENNYLANE_OPTIONS
 from commands import PROCESSES, SMALL, TRAINING, assert_refused
 
 import sqdr
-from sqdr import training
-from sqdr.cli import main
+from sqdr.experiment.cli import main
+from sqdr.experiment.training import run as training
 
 N_THREADS = 8
 NOISE = sqdr.NoiseModel((sqdr.AmplitudeDamping(0.1),), (sqdr.BitFlip(0.1),), 0.1)

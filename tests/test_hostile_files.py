@@ -14,10 +14,10 @@ from PIL import Image
 from test_data import write_idx, write_mnist
 
 import sqdr
-from sqdr.data import ImageData, load_images
-from sqdr.images import read_image
-from sqdr.options import DataOptions
-from sqdr.pretrained_config import from_json
+from sqdr.experiment.data.images import read_image
+from sqdr.experiment.data.sets import ImageData, load_images
+from sqdr.experiment.options import DataOptions
+from sqdr.pretrained.config import from_json
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"
 

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 import sqdr
-from sqdr.noise import BlochMap, OnLastWire, SigmoidOfDrawnAngle, channel, compose
+from sqdr.noise import BlochMap, OnLastWire, SigmoidOfDrawnAngle, compose, named_channel
 from sqdr.testing import reference
 from sqdr.testing.cases import CHANNELS
 
@@ -24,7 +24,7 @@ def test_bloch_map_is_that_of_the_kraus_operators(name, strength):
     rho = (reference.I + sum(v * p for v, p in zip(bloch, PAULIS, strict=True))) / 2
     rho = sum(k @ rho @ k.conj().T for k in reference.kraus_operators(name, strength))
     expected = [np.trace(pauli @ rho).real for pauli in PAULIS]
-    scale_x, scale_y, scale_z, shift_z = channel(name, strength).bloch_map()
+    scale_x, scale_y, scale_z, shift_z = named_channel(name, strength).bloch_map()
     mapped = np.array([scale_x, scale_y, scale_z]) * bloch + [0, 0, shift_z]
     np.testing.assert_allclose(mapped, expected, atol=1e-14)
 
@@ -32,7 +32,7 @@ def test_bloch_map_is_that_of_the_kraus_operators(name, strength):
 @pytest.mark.parametrize("name", CHANNELS)
 def test_slope_of_the_bloch_map(name):
     def map_of(strength):
-        numbers = channel(name, 0).with_strength(strength).bloch_map()
+        numbers = named_channel(name, 0).with_strength(strength).bloch_map()
         return torch.stack([torch.ones(2, dtype=torch.float64) * number for number in numbers])
 
     strength = torch.tensor([0.1, 0.7], dtype=torch.float64, requires_grad=True)
@@ -42,14 +42,14 @@ def test_slope_of_the_bloch_map(name):
 @pytest.mark.parametrize("name", CHANNELS)
 def test_slope_of_the_bloch_map_is_finite_at_the_ends(name):
     strength = torch.tensor([0.0, 1.0], requires_grad=True)
-    sum(channel(name, strength).bloch_map()).sum().backward()
+    sum(named_channel(name, strength).bloch_map()).sum().backward()
     assert strength.grad.isfinite().all()
 
 
 @pytest.mark.parametrize("strength", [0.0, 0.3, 1.0])
 @pytest.mark.parametrize("name", CHANNELS)
 def test_kraus_operators(name, strength):
-    operators = channel(name, strength).kraus_operators()
+    operators = named_channel(name, strength).kraus_operators()
     assert operators.dtype == torch.complex128
     np.testing.assert_allclose(operators, reference.kraus_operators(name, strength), rtol=0, atol=1e-14)
     identity = torch.eye(2, dtype=torch.complex128)
@@ -58,8 +58,8 @@ def test_kraus_operators(name, strength):
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_kraus_operators_of_a_strength_for_each_wire(name):
-    operators = channel(name, [0.1, 0.4]).kraus_operators()
-    alone = [channel(name, strength).kraus_operators() for strength in (0.1, 0.4)]
+    operators = named_channel(name, [0.1, 0.4]).kraus_operators()
+    alone = [named_channel(name, strength).kraus_operators() for strength in (0.1, 0.4)]
     torch.testing.assert_close(operators, torch.stack(alone), rtol=0, atol=0)
 
 
@@ -201,9 +201,9 @@ def test_truth_of_a_noise_model(model, noisy):
 
 
 def test_channel_by_name():
-    assert channel("PhaseFlip", 0.2) == sqdr.PhaseFlip(0.2)
+    assert named_channel("PhaseFlip", 0.2) == sqdr.PhaseFlip(0.2)
     with pytest.raises(ValueError, match=r"`channel` must be one of BitFlip, .* but is 'Dephasing'"):
-        channel("Dephasing", 0.2)
+        named_channel("Dephasing", 0.2)
 
 
 TWICE = {

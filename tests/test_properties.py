@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 import sqdr
-from sqdr.noise import channel
+from sqdr.noise import named_channel
 from sqdr.testing import reference
 from sqdr.testing.cases import CHANNELS, Case
 
@@ -44,7 +44,7 @@ class Drawn:
     def circuit(self, backend, **options):
         n_blocks, n_wires, _ = self.weights.shape
         places = {
-            place: tuple(channel(name, strength) for name, strength in self.noise[place])
+            place: tuple(named_channel(name, strength) for name, strength in self.noise[place])
             for place in ("after_rotation", "after_entangler")
         }
         noise = sqdr.NoiseModel(**places, readout_error=self.noise["readout_error"])

@@ -15,7 +15,7 @@ from PIL import Image
 from torch.distributed.run import __file__ as torchrun
 
 import sqdr
-from sqdr.cli import main
+from sqdr.experiment.cli import main
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text()

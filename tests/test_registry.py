@@ -12,7 +12,7 @@ import pytest
 import torch
 
 import sqdr
-from sqdr.cli import main
+from sqdr.experiment.cli import main
 from sqdr.registry import backends_with, load_backend
 from sqdr.testing import BackendCheckError
 

@@ -186,7 +186,7 @@ def test_neuron_fires_at_the_threshold_exactly(dtype):
 @pytest.mark.parametrize(("before", "after"), [(1, 2), (1, 8), (3, 6), (8, 16), (2, 17)])
 @pytest.mark.parametrize("most", [1, 7000, 2**22])
 def test_convolution_equals_spikingjelly(monkeypatch, most, before, after, dtype):
-    monkeypatch.setattr("sqdr.spiking.MOST_CONVOLVED", most)
+    monkeypatch.setattr("sqdr.spiking.MAX_CONVOLVED", most)
     torch.manual_seed(0)
     ours = Convolution(before, after).to(dtype)
     ours.step_mode = "m"

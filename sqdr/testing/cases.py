@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sqdr.circuit import ReuploadCircuit
-from sqdr.noise import NoiseModel, channel
+from sqdr.noise import NoiseModel, named_channel
 from sqdr.registry import create_circuit, load_backend
 from sqdr.testing import reference
 from sqdr.testing.reference import Array
@@ -77,8 +77,8 @@ class Case:
     def noise_of(self, make: Callable[[Strength], Any]) -> NoiseModel | None:
         """The noise model of strengths `make(strength)`."""
         model = NoiseModel(
-            [channel(name, make(strength)) for name, strength in self.after_rotation],
-            [channel(name, make(strength)) for name, strength in self.after_entangler],
+            [named_channel(name, make(strength)) for name, strength in self.after_rotation],
+            [named_channel(name, make(strength)) for name, strength in self.after_entangler],
             make(self.readout_error),
         )
         return model or None

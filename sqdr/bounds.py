@@ -1,0 +1,13 @@
+"""Sizes that no real model comes near; products of them still fit into 64 bits."""
+
+#: Of the arguments of `SQDR_CNN`.
+MAX_ARGUMENTS = {
+    "T": 10_000,
+    "in_channels": 1_000,
+    "num_class": 100_000,
+    "n_wires": 100_000,
+    "qdr_block": 100_000,
+    "width": 1_000,
+}
+#: Height and width of an image.
+MAX_IMAGE_SIZE = 10_000

@@ -1,0 +1,1 @@
+"""The tool around the library: train, study, report, on the command line (extra `train`)."""

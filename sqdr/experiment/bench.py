@@ -1,0 +1,174 @@
+"""How long a training step of a circuit takes on each backend, on this machine."""
+
+from __future__ import annotations
+
+import math
+import multiprocessing
+import statistics
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from multiprocessing.connection import Connection
+from typing import Literal, NamedTuple
+
+import torch
+from torch import Tensor
+
+from sqdr.circuit import ReuploadCircuit
+from sqdr.errors import MissingPackageError
+from sqdr.experiment.options import NoiseOptions, build_noise
+from sqdr.registry import backend_names, create_circuit
+from sqdr.validation import argument_error, check_integer, check_number
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """The circuit and the batch whose forward and backward passes are timed, in float32.
+
+    Args:
+        n_wires: wires of the circuit.
+        qdr_block: re-uploading blocks.
+        batch_size: samples in a step.
+        entanglement: "none", "linear" or "circular".
+        noise: noise of the circuit.
+        backends: names of the backends; empty stands for all, see `sqdr backends`.
+        device: "cpu" or "cuda".
+        time_limit: seconds for each backend, its import and its preparations included.
+    """
+
+    n_wires: int = 9
+    qdr_block: int = 2
+    batch_size: int = 16
+    entanglement: Literal["none", "linear", "circular"] = "linear"
+    noise: NoiseOptions = field(default_factory=NoiseOptions)
+    backends: Sequence[str] = ()
+    device: Literal["cpu", "cuda"] = "cpu"
+    time_limit: float = 60.0
+
+
+class Timing(NamedTuple):
+    """What a backend takes: median of the steps in seconds, with the better number of threads.
+
+    `first_seconds` is from the import of the backend to the first gradient.
+    """
+
+    seconds: float
+    first_seconds: float
+    threads: int
+
+
+class Measurement(NamedTuple):
+    """The timing of a backend, or None and the reason why there is none."""
+
+    backend: str
+    timing: Timing | None
+    reason: str = ""
+
+
+def measure(options: BenchOptions) -> Iterator[Measurement]:
+    """Time the backends one after the other, each in a process of its own.
+
+    The values and gradients of each are compared with those of the native engine in double precision,
+    unless the noise is drawn at random.
+
+    Raises:
+        ValueError: if an option is out of its domain.
+    """
+    check_integer("batch_size", options.batch_size, 1)
+    check_number("time_limit", options.time_limit, 0)
+    names = backend_names()
+    for name in options.backends:
+        if name not in names:
+            raise argument_error("backends", f"be among {', '.join(names)}", f"{name!r} is not")
+    if options.device == "cuda" and not torch.cuda.is_available():
+        raise argument_error("device", 'be "cpu" where there is no CUDA device', "is cuda")
+    circuit = create_circuit(
+        "native",
+        options.n_wires,
+        options.qdr_block,
+        entanglement=options.entanglement,
+        noise=build_noise(options.noise),
+        dtype=torch.float64,
+    )
+    angles = torch.empty(options.batch_size, 3 * options.n_wires, dtype=torch.float64)
+    angles.uniform_(0, 2 * math.pi, generator=torch.Generator().manual_seed(0))
+    return (_measured_apart(name, circuit, angles, options) for name in options.backends or names)
+
+
+def _measured_apart(
+    name: str, reference: ReuploadCircuit, angles: Tensor, options: BenchOptions
+) -> Measurement:
+    """What a process of its own measures, however it ends."""
+    context = multiprocessing.get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    arguments = sender, name, reference, angles, options.device
+    process = context.Process(target=_measure, args=arguments, daemon=True)
+    process.start()
+    sender.close()
+    try:
+        if not receiver.poll(options.time_limit):
+            return Measurement(name, None, f"takes more than {options.time_limit:g} s")
+        received = receiver.recv()
+    except EOFError:
+        process.join()
+        return Measurement(name, None, f"its process ended with exit code {process.exitcode}")
+    finally:
+        process.kill()
+    return Measurement(name, *received)
+
+
+def _measure(
+    sender: Connection, name: str, reference: ReuploadCircuit, angles: Tensor, device: str
+) -> None:
+    """Send the timing of a backend, or None and the reason why there is none."""
+    try:
+        sender.send((_timing(name, reference, angles, device), ""))
+    except (ValueError, MissingPackageError) as error:
+        sender.send((None, str(error)))
+    except Exception as error:  # whatever a backend raises, the others are measured
+        summary = str(error).partition("\n")[0]
+        sender.send((None, f"{type(error).__name__}: {summary}"))
+
+
+def _timing(name: str, reference: ReuploadCircuit, angles: Tensor, device: str) -> Timing:
+    expected = _step(reference, angles)
+    threads = torch.get_num_threads()
+    start = time.perf_counter()
+    circuit = reference.to_backend(name, dtype=torch.float32).to(device)
+    inputs = angles.to(device, torch.float32)
+    computed = _step(circuit, inputs)
+    first_seconds = time.perf_counter() - start
+    if reference.generator is None:  # noise that is drawn differs by chance
+        for of_backend, exact in zip(computed, expected, strict=True):
+            difference = float((of_backend - exact).abs().max())
+            if not difference < _TOLERANCE:
+                raise ValueError(f"differs from the exact result by {difference:.2g}")
+    timings = []
+    for n_threads in sorted({1, threads}):
+        torch.set_num_threads(n_threads)
+        seconds = _median_seconds(lambda: _step(circuit, inputs))
+        timings.append(Timing(seconds, first_seconds, n_threads))
+    return min(timings)
+
+
+#: What the values and the gradients of their mean may differ by, far above rounding in float32.
+_TOLERANCE = 1e-3
+
+
+def _step(circuit: ReuploadCircuit, angles: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Expectation values, and the gradients of their mean over the batch, on the CPU."""
+    inputs = angles.detach().requires_grad_()
+    values = circuit(inputs)
+    gradients = torch.autograd.grad(values.mean(0).sum(), (inputs, circuit.weights))
+    return values.detach().cpu(), gradients[0].cpu(), gradients[1].cpu()
+
+
+def _median_seconds(step: Callable[[], object]) -> float:
+    """Of about a second of steps, after a warm-up."""
+    step()
+    seconds: list[float] = []
+    while len(seconds) < 3 or (sum(seconds) < 1 and len(seconds) < 200):
+        start = time.perf_counter()
+        step()
+        seconds.append(time.perf_counter() - start)
+    return statistics.median(seconds)

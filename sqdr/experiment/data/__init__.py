@@ -1,0 +1,1 @@
+"""Images: data sets, image files, and how processes share batches."""

@@ -1,0 +1,83 @@
+"""Images as the model takes them: read from files, resized."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn.functional import interpolate
+
+from sqdr.errors import MissingPackageError
+from sqdr.validation import argument_error
+
+try:
+    from PIL import Image, ImageOps
+except ModuleNotFoundError as error:
+    raise MissingPackageError("Reading image files", "train", "Pillow") from error
+
+#: What Pillow reads by itself; other formats it hands to other programs.
+FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
+_MODES = {1: "L", 3: "RGB"}
+
+
+def resized(images: Tensor, size: int | None) -> Tensor:
+    """Images squeezed or stretched to squares, bilinearly and with antialiasing.
+
+    Args:
+        images (Tensor of shape (n, channels, height, width)): in [0, 1].
+        size (int or None): height and width of the result; None leaves the images as they are.
+
+    Returns:
+        Tensor of shape (n, channels, size, size): in [0, 1].
+    """
+    if size is None or images.shape[2:] == (size, size):
+        return images
+    squares = interpolate(
+        images, size=(size, size), mode="bilinear", align_corners=False, antialias=True
+    )
+    return squares.clamp(0, 1)
+
+
+def read_image(file: Path, channels: int, invert: bool = False) -> Tensor:
+    """An image file as a tensor, in grey or in colour, turned as its EXIF data say.
+
+    Args:
+        file (Path): of one of `FORMATS`; the first picture of several.
+        channels (int): 1 for grey, 3 for colour.
+        invert (bool): whether to exchange light and dark. Default: False.
+
+    Returns:
+        Tensor of shape (channels, height, width): in [0, 1].
+
+    Raises:
+        ValueError: if the file is missing, broken, of another format, or partly transparent, which
+            leaves open what the picture looks like; or if `channels` is neither 1 nor 3.
+    """
+    if channels not in _MODES:
+        raise argument_error("channels", "be 1 or 3 for image files", f"is {channels}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # on odd metadata
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(file, formats=FORMATS) as opened:
+                pixels, white = _pixels(ImageOps.exif_transpose(opened), _MODES[channels])
+    except Exception as error:  # Pillow's readers raise whatever their parsers meet
+        reason = "there is no such file" if isinstance(error, FileNotFoundError) else error
+        must = f"name image files ({', '.join(FORMATS)})"
+        raise argument_error("images", must, f"{file} is none: {reason}") from error
+    if invert:  # whole numbers, since the phase code tells k / 255 from a little less
+        pixels = white - pixels
+    values = torch.from_numpy(pixels) / white
+    return values.reshape(*values.shape[:2], -1).movedim(-1, 0).expand(channels, -1, -1)
+
+
+def _pixels(image: Image.Image, mode: str) -> tuple[np.ndarray, int]:
+    """Pixels (height, width) or (height, width, 3) of a picture, and their value for white."""
+    if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
+        raise ValueError("it is partly transparent, so put it on a background first")
+    if image.mode.startswith("I;16"):  # which `convert` would cut off at 255
+        return np.asarray(image, dtype=np.float32), 65535
+    if image.mode in ("I", "F"):
+        raise ValueError("its pixels have 32 bits, whose range is not known")
+    return np.asarray(image.convert(mode), dtype=np.float32), 255

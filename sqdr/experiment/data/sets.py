@@ -1,0 +1,265 @@
+"""Image data sets: scikit-learn's digits, which need no download, and four of torchvision's."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import lightning
+import numpy as np
+import torch
+from filelock import FileLock
+from sklearn.datasets import load_digits
+from sklearn.model_selection import train_test_split
+from torch import Tensor
+from torch.nn.functional import affine_grid, grid_sample
+from torch.utils.data import DataLoader, TensorDataset
+
+from sqdr.bounds import MAX_IMAGE_SIZE
+from sqdr.experiment.data.images import resized
+from sqdr.experiment.data.sharing import WHOLE, Share, SharedBatches
+from sqdr.experiment.options import DataName, DataOptions
+from sqdr.spiking import MIN_IMAGE_SIZE
+from sqdr.validation import argument_error, check_integer, check_number
+
+_TORCHVISION = {
+    "mnist": "MNIST",
+    "fashion-mnist": "FashionMNIST",
+    "kmnist": "KMNIST",
+    "cifar10": "CIFAR10",
+}
+_DIGITS_TEST_SIZE = 360
+_DIGITS_SIZE = 16
+
+
+class Images(NamedTuple):
+    """images (Tensor of shape (n, channels, height, width)) in [0, 1]; labels (Tensor of shape (n,))"""
+
+    images: Tensor
+    labels: Tensor
+
+
+class ImageData(lightning.LightningDataModule):
+    """Training, validation and test images of a data set, in memory.
+
+    The validation images are a stratified part of the training images. Which ones does not depend on
+    the seed of the run; nor do digits' test images.
+
+    Args:
+        options (DataOptions): see there.
+
+    Attributes:
+        class_names (list of str): one for each class of the model.
+        in_channels (int): channels of an image.
+
+    Raises:
+        ValueError: if an option is out of its domain.
+        FileNotFoundError: if the data set is not there and may not be downloaded.
+        ImportError: if torchvision is missing, or is a build that does not go with torch.
+    """
+
+    def __init__(self, options: DataOptions) -> None:
+        super().__init__()
+        check_integer("batch_size", options.batch_size, 1)
+        if options.image_size is not None:
+            check_integer("image_size", options.image_size, MIN_IMAGE_SIZE, MAX_IMAGE_SIZE)
+        check_number("validation_fraction", options.validation_fraction, 0.01, 0.9)
+        self.options = options
+        train, test, names = load_images(options.name, options.root, options.download)
+        classes = _checked_classes(options.classes, len(names))
+        self.class_names = [names[label] for label in classes]
+        train, test = (_keep_classes(split, classes) for split in (train, test))
+        self.in_channels = train.images.shape[1]
+        _check_fraction(options.validation_fraction, train.labels)
+        train, validation = _stratified_split(train, options.validation_fraction)
+        self.train, self.validation, self.test = map(self._resized, (train, validation, test))
+
+    @property
+    def batch_size(self) -> int:
+        """Images in a training step, of all processes together."""
+        return min(self.options.batch_size, len(self.train.labels))
+
+    def double(self) -> None:
+        """Keep the images in float64, for models of this precision."""
+        self.train, self.validation, self.test = (
+            split._replace(images=split.images.double())
+            for split in (self.train, self.validation, self.test)
+        )
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        # Batch normalisation follows its last batches closely (momentum sqrt(0.1)), so a small last one
+        # would spoil the statistics that validation uses.
+        dataset = TensorDataset(*self.train)
+        batches = SharedBatches(dataset, self.batch_size, self._share)
+        return DataLoader(dataset, batch_sampler=batches)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        dataset = TensorDataset(*map(self._share.of, self.validation))
+        return DataLoader(dataset, 4 * self.options.batch_size)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        return DataLoader(TensorDataset(*self.test), 4 * self.options.batch_size)
+
+    def on_after_batch_transfer(self, batch: tuple[Tensor, Tensor], _: int) -> tuple[Tensor, Tensor]:
+        images, labels = batch
+        if self.trainer is not None and self.trainer.training:
+            images = augment(images, self.options.augmentation, self._share)
+        return images, labels
+
+    @property
+    def _share(self) -> Share:
+        if self.trainer is None:
+            return WHOLE
+        return Share(self.trainer.global_rank, self.trainer.world_size)
+
+    def _resized(self, split: Images) -> Images:
+        size = self.options.image_size or (_DIGITS_SIZE if self.options.name == "digits" else None)
+        return Images(resized(split.images, size), split.labels)
+
+
+def load_images(name: DataName, root: Path, download: bool) -> tuple[Images, Images, list[str]]:
+    """Training images, test images and class names of a data set.
+
+    Args:
+        name (str): as in `DataOptions`.
+        root (Path): folder of torchvision's data sets.
+        download (bool): whether a missing one may be downloaded.
+    """
+    if name == "digits":
+        images, labels = load_digits(return_X_y=True)
+        images = torch.as_tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16
+        digits = Images(images, torch.as_tensor(labels))
+        names = [str(digit) for digit in range(10)]
+        return *_stratified_split(digits, _DIGITS_TEST_SIZE), names
+    if name not in _TORCHVISION:
+        choices = ", ".join(["digits", *_TORCHVISION])
+        raise argument_error("name", f"be one of {choices}", f"is {name!r}")
+    loader = getattr(_torchvision_datasets(), _TORCHVISION[name])
+    try:
+        with _download_lock(root) if download else nullcontext():
+            train, test = (loader(root, train=part, download=download) for part in (True, False))
+        class_names = [str(name) for name in train.classes]
+        n_classes = len(class_names)
+        return _as_images(train, n_classes), _as_images(test, n_classes), class_names
+    except OSError:
+        raise
+    except Exception as error:  # torchvision's readers raise whatever their parsers meet
+        if isinstance(error, RuntimeError) and "not found" in str(error) and not download:
+            raise FileNotFoundError(
+                f"Data set {name} is not in {root}: allow its download with --data.download true, "
+                "or name its folder with --data.root."
+            ) from error
+        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        raise ValueError(f"Data set {name} in {root} cannot be read: {reason}") from error
+
+
+def _download_lock(root: Path) -> AbstractContextManager[object]:
+    """Lets one process at a time download; no lock for a folder that nothing can be written into."""
+    root.mkdir(parents=True, exist_ok=True)
+    return FileLock(root / "download.lock") if os.access(root, os.W_OK) else nullcontext()
+
+
+def augment(images: Tensor, augmentation: str, share: Share = WHOLE) -> Tensor:
+    """Randomly changed images, each in its own way, from torch's default random generator.
+
+    Args:
+        images (Tensor of shape (batch, channels, height, width)): in [0, 1].
+        augmentation (str): as in `DataOptions`.
+        share (Share): of which batch the images are which part. Default: a whole one.
+    """
+    match augmentation:
+        case "flip":
+            flipped = share.random(images).reshape(-1, 1, 1, 1) < 0.5
+            return torch.where(flipped, images.flip(-1), images)
+        case "affine":
+            return _random_affine(images, share)
+    return images
+
+
+def _random_affine(images: Tensor, share: Share) -> Tensor:
+    """Rotated by up to 10 degrees, zoomed by up to a tenth, shifted by up to a sixteenth of the side.
+
+    All at once: torchvision's transforms draw one change for a whole batch.
+    """
+
+    def draw(most: float) -> Tensor:
+        return most * (2 * share.random(images) - 1)
+
+    angle, zoom = draw(math.radians(10)), 1 + draw(0.1)
+    cos, sin = torch.cos(angle) / zoom, torch.sin(angle) / zoom
+    shift_x, shift_y = draw(1 / 8), draw(1 / 8)  # sides have length 2 here
+    theta = torch.stack((cos, -sin, shift_x, sin, cos, shift_y), dim=-1).reshape(-1, 2, 3)
+    grid = affine_grid(theta, list(images.shape), align_corners=False)
+    return grid_sample(images, grid, align_corners=False).clamp(0, 1)
+
+
+def _torchvision_datasets() -> Any:
+    try:
+        from torchvision import datasets
+    except RuntimeError as error:  # "operator torchvision::nms does not exist"
+        raise ImportError(
+            "torchvision does not go with this build of torch: install both from one source, "
+            "for instance with pip install --force-reinstall torch torchvision"
+        ) from error
+    return datasets
+
+
+def _as_images(dataset: Any, n_classes: int) -> Images:
+    """torchvision keeps grey images as (n, h, w) tensors and colour ones as (n, h, w, 3) arrays.
+
+    It does not check that they fit their labels.
+    """
+    images, labels = torch.as_tensor(dataset.data), torch.as_tensor(dataset.targets)
+    images = images.unsqueeze(1) if images.dim() == 3 else images.permute(0, 3, 1, 2)
+    if labels.shape != images.shape[:1] or len(labels) == 0:
+        raise ValueError(f"there are {len(images)} images and {len(labels)} labels")
+    if not 0 <= labels.min() <= labels.max() < n_classes:
+        raise ValueError(f"its labels are not all from 0 to {n_classes - 1}")
+    return Images(images.float() / 255, labels)
+
+
+def _stratified_split(split: Images, held_out: float) -> tuple[Images, Images]:
+    """The images kept and those held out (a fraction or a number of them), the same each time."""
+    kept, others = train_test_split(
+        np.arange(len(split.labels)),
+        test_size=held_out,
+        stratify=split.labels.numpy(),
+        random_state=0,
+    )
+    return (
+        Images(split.images[kept], split.labels[kept]),
+        Images(split.images[others], split.labels[others]),
+    )
+
+
+def _check_fraction(fraction: float, labels: Tensor) -> None:
+    """Accept a part of the images that has room for each class, as the rest must have too."""
+    n_images, n_classes = len(labels), int(labels.bincount().count_nonzero())
+    n_held_out = math.ceil(fraction * n_images)
+    if not n_classes <= n_held_out <= n_images - n_classes:
+        must = f"leave an image of each of the {n_classes} classes to training and to validation"
+        raise argument_error("validation_fraction", must, f"is {fraction:g} of {n_images} images")
+
+
+def _checked_classes(classes: Sequence[int], n_classes: int) -> list[int]:
+    if not classes:
+        return list(range(n_classes))
+    must = f"be at least two distinct labels from 0 to {n_classes - 1}"
+    if len(classes) < 2 or len(set(classes)) < len(classes):
+        raise argument_error("classes", must, f"is {list(classes)}")
+    for label in classes:
+        if not 0 <= label < n_classes:
+            raise argument_error("classes", must, f"holds {label}")
+    return list(classes)
+
+
+def _keep_classes(split: Images, classes: list[int]) -> Images:
+    """Only the images of `classes`, relabelled 0, 1, ... in that order."""
+    places = torch.full((1 + max(*classes, int(split.labels.max())),), -1)
+    places[classes] = torch.arange(len(classes))
+    labels = places[split.labels]
+    return Images(split.images[labels >= 0], labels[labels >= 0])

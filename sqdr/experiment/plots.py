@@ -1,0 +1,398 @@
+"""Pictures of a run, as matplotlib figures that touch no global state and need no display."""
+
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from itertools import accumulate
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+from matplotlib.ticker import MaxNLocator
+
+from sqdr.experiment.intervals import mean_and_interval
+from sqdr.noise import Channel, NoiseModel, OnLastWire
+
+#: What a picture shows of a layer's neurons, of a circuit's wires and of its blocks.
+MAX_NEURONS = 40
+MAX_WIRES = 8
+MAX_BLOCKS = 3
+
+
+def curves(rows: Sequence[Mapping[str, float]]) -> Figure:
+    """Loss and accuracy of training and validation against the epoch.
+
+    Args:
+        rows (sequence of mappings): one for each epoch, with "epoch" and "training_loss",
+            "validation_loss", "training_accuracy" and "validation_accuracy" (in [0, 1]).
+    """
+    figure = Figure(figsize=(9, 3.6), dpi=150, layout="constrained")
+    loss, accuracy = figure.subplots(1, 2)
+    epochs = [row["epoch"] + 1 for row in rows]
+    for stage in ("training", "validation"):
+        marker = "o" if len(rows) == 1 else None
+        loss.plot(epochs, [row[f"{stage}_loss"] for row in rows], label=stage, marker=marker)
+        percent = [100 * row[f"{stage}_accuracy"] for row in rows]
+        accuracy.plot(epochs, percent, label=stage, marker=marker)
+    loss.set(xlabel="epoch", ylabel="cross entropy", ylim=(0, None))
+    accuracy.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(0, 102))
+    for axes in (loss, accuracy):
+        axes.grid(alpha=0.3)
+        axes.xaxis.get_major_locator().set_params(integer=True)
+    accuracy.legend(loc="lower right")
+    return figure
+
+
+def confusion_matrix(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
+    """Number of test images by true class (rows) and predicted class (columns).
+
+    Args:
+        counts (array of shape (n_classes, n_classes)): counts[true][predicted].
+        class_names (sequence of n_classes str): labels of the axes.
+    """
+    matrix = np.asarray(counts)
+    shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
+    figure = Figure(figsize=(6, 5.2), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(shares, cmap="Blues", vmin=0, vmax=1)
+    long_names = max(map(len, class_names)) > 2
+    places = range(len(class_names))
+    axes.set_xticks(places, class_names, rotation=45 if long_names else 0)
+    axes.set_yticks(places, class_names)
+    for (true, predicted), count in np.ndenumerate(matrix):
+        if count:
+            colour = "white" if shares[true, predicted] > 0.5 else "black"
+            axes.text(predicted, true, str(count), ha="center", va="center", color=colour)
+    accuracy = np.trace(matrix) / max(matrix.sum(), 1)
+    axes.set(xlabel="predicted class", ylabel="true class", title=f"accuracy {100 * accuracy:.1f} %")
+    figure.colorbar(image, label="share of the true class")
+    return figure
+
+
+def search_history(values: Sequence[float], objective: str, maximize: bool = False) -> Figure:
+    """The value of each trial of a search, in order, and the best so far.
+
+    Args:
+        values (sequence of float): one for each trial; infinite ones are left out.
+        objective (str): what the values are.
+        maximize (bool): whether higher values are better. Default: False.
+    """
+    figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    trials = range(1, len(values) + 1)
+    best = accumulate(values, max if maximize else min)
+    axes.plot(trials, values, "o", markersize=4, label="trial")
+    axes.step(trials, list(best), where="post", label="best so far")
+    axes.set(xlabel="finished trials", ylabel=objective.replace("_", " "))
+    axes.locator_params(axis="x", integer=True)
+    axes.grid(alpha=0.3)
+    axes.legend()
+    return figure
+
+
+def noise_sweep(rows: Sequence[Mapping[str, Any]]) -> Figure:
+    """Test accuracy against the strength of the noise, one panel for each channel of the tests.
+
+    Each panel has one line for each training noise: none, and the panel's own channel. Bars are 95 %
+    confidence intervals of the mean over seeds, by Student's t distribution.
+
+    Args:
+        rows (sequence of mappings): one for each test, with "training_channel" ("none" for training
+            without noise), "training_strength", "test_channel", "test_strength", "seed" and
+            "accuracy" (in [0, 1]).
+    """
+    channels = list(dict.fromkeys(row["test_channel"] for row in rows))
+    n_columns = min(len(channels), 3)
+    n_rows = math.ceil(len(channels) / n_columns)
+    figure = Figure(figsize=(1 + 2.5 * n_columns, 1 + 2.2 * n_rows), dpi=200, layout="constrained")
+    panels = figure.subplots(n_rows, n_columns, sharex=True, sharey=True, squeeze=False)
+    strengths = sorted({row["training_strength"] for row in rows})
+    for axes, channel in zip(panels.flat, channels, strict=False):
+        for style, strength in enumerate(strengths):
+            line = _accuracy_line(
+                [
+                    row
+                    for row in rows
+                    if row["training_channel"] in ("none", channel)
+                    and (row["training_strength"], row["test_channel"]) == (strength, channel)
+                ]
+            )
+            label = f"trained with strength {strength:g}" if strength else "trained without noise"
+            marker = "osD^v"[style % 5]
+            axes.errorbar(*line, label=label, marker=marker, markersize=4, linewidth=1.2, capsize=2)
+        axes.set(title=channel, ylim=(0, 103))
+        axes.grid(alpha=0.3)
+    for axes in panels.flat[len(channels) :]:
+        axes.remove()
+    for axes in panels.flat[: len(channels)][-n_columns:]:
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel("strength of the channel in the test (probability)", fontsize="medium")
+    figure.supylabel("test accuracy (%)", fontsize="medium")
+    figure.legend(
+        *panels[0, 0].get_legend_handles_labels(), loc="outside upper center", ncols=n_columns
+    )
+    return figure
+
+
+def _accuracy_line(
+    rows: Sequence[Mapping[str, Any]],
+) -> tuple[list[float], list[float], list[float]]:
+    """Test strengths, mean accuracies in %, and half widths of their 95 % confidence intervals."""
+    strengths = sorted({row["test_strength"] for row in rows})
+    intervals = [
+        mean_and_interval([100 * row["accuracy"] for row in rows if row["test_strength"] == strength])
+        for strength in strengths
+    ]
+    return strengths, [mean for mean, _ in intervals], [half_width for _, half_width in intervals]
+
+
+def gradient_norms(rows: Sequence[Mapping[str, float]]) -> Figure:
+    """Norm of the gradient of each part of the model against the epoch.
+
+    Args:
+        rows (sequence of mappings): one for each epoch, with "epoch" and "gradient_norm_" followed by
+            the name of a part, for the parts that have a gradient.
+    """
+    figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    prefix = "gradient_norm_"
+    names = [name for name in rows[0] if name.startswith(prefix)]
+    for name, colour, style in zip(names, _COLOURS, ("-", "--", "-."), strict=False):
+        epochs = [row["epoch"] + 1 for row in rows]
+        marker = "o" if len(rows) == 1 else None
+        label = name.removeprefix(prefix)
+        axes.plot(epochs, [row[name] for row in rows], style, color=colour, label=label, marker=marker)
+    axes.set(xlabel="epoch", ylabel="norm of the gradient", yscale="log")
+    axes.grid(alpha=0.3)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+    figure.legend(loc="outside upper center", ncols=len(names))
+    return figure
+
+
+#: Blue, orange and a dark grey, which stay apart for every kind of colour vision.
+_COLOURS = ("C0", "C1", "0.3")
+
+
+def spike_raster(
+    images: np.ndarray,
+    spikes: Mapping[str, np.ndarray],
+    true: Sequence[str],
+    predicted: Sequence[str],
+) -> Figure:
+    """Some images, and the spikes of each layer for each of them.
+
+    At most `MAX_NEURONS` neurons of a layer are shown, evenly spaced among all of them.
+
+    Args:
+        images (array of shape (n_images, channels, height, width)): in [0, 1], grey or RGB.
+        spikes (mapping of str to array of shape (T, n_images, n_neurons)): by the name of the layer,
+            from input to output.
+        true, predicted (sequences of n_images str): classes, written above an image and, where they
+            are wrong, below it.
+    """
+    figsize = 1.6 + len(images), 1.6 + 1.5 * len(spikes)
+    figure = Figure(figsize=figsize, dpi=150, layout="constrained")
+    ratios = [0.75, *[1.0] * len(spikes)]
+    panels = figure.subplots(
+        len(ratios), len(images), sharex="row", squeeze=False, height_ratios=ratios
+    )
+    for axes, image, name, prediction in zip(panels[0], images, true, predicted, strict=True):
+        pixels = image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
+        axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+        axes.set(
+            title=name, xticks=[], yticks=[], xlabel="" if prediction == name else f"→ {prediction}"
+        )
+    for row, (name, of_layer) in zip(panels[1:], spikes.items(), strict=True):
+        n_steps, _, n_neurons = of_layer.shape
+        shown = np.linspace(0, n_neurons - 1, min(n_neurons, MAX_NEURONS)).round().astype(int)
+        for axes, of_image in zip(row, np.moveaxis(of_layer, 1, 0), strict=True):
+            steps, neurons = np.nonzero(of_image[:, shown])
+            axes.vlines(steps + 1, neurons - 0.4, neurons + 0.4, colors="black", linewidth=2)
+            axes.set(xlim=(0.5, n_steps + 0.5), ylim=(len(shown) - 0.5, -0.5), yticks=[])
+            axes.set(xticks=sorted({1, n_steps}))
+            axes.tick_params(labelbottom=False)
+        part = "" if len(shown) == n_neurons else f"{len(shown)} of "
+        row[0].set_ylabel(f"{name}\n{part}{n_neurons:,} neurons", fontsize="small")
+    for axes in panels[-1]:
+        axes.tick_params(labelbottom=True)
+    figure.supxlabel("time step", fontsize="medium")
+    return figure
+
+
+def firing_rates(rates: Mapping[str, tuple[float, float]]) -> Figure:
+    """Mean firing rate of each layer, with its standard deviation over images.
+
+    Args:
+        rates (mapping of str to (mean, standard deviation)): spikes for each neuron and time step, by
+            the name of the layer, from input to output.
+    """
+    figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")
+    axes = figure.subplots()
+    means, deviations = (100 * np.array(numbers) for numbers in zip(*rates.values(), strict=True))
+    below = np.minimum(means, deviations)  # there is no rate below zero
+    bars = axes.bar(list(rates), means, yerr=(below, deviations), width=0.6, color="C0", capsize=4)
+    for bar, mean in zip(bars, means, strict=True):
+        axes.text(
+            bar.get_x(),
+            mean,
+            f"{mean:.1f}",
+            ha="left",
+            va="bottom",
+        )
+    axes.set(ylabel="spikes per neuron\nand time step (%)", ylim=(0, None))
+    axes.grid(axis="y", alpha=0.3)
+    axes.set_axisbelow(True)
+    return figure
+
+
+def angles(data: np.ndarray, weights: tuple[np.ndarray, np.ndarray] | None = None) -> Figure:
+    """Histograms of the angles of the data, and of the weights before and after training.
+
+    Args:
+        data (array): angles that the circuit reads, in radians, with few distinct values.
+        weights (pair of arrays or None): initial and trained weights of a circuit, in radians, drawn in
+            a second panel; None leaves it out.
+    """
+    n_panels = 1 if weights is None else 2
+    figure = Figure(figsize=(4.5 * n_panels, 3.6), dpi=150, layout="constrained")
+    panels = figure.subplots(1, n_panels, squeeze=False)[0]
+    values, counts = np.unique(np.round(data / math.pi, 6), return_counts=True)
+    width = 0.8 * np.diff(values).min(initial=0.25)
+    panels[0].bar(values, 100 * counts / data.size, width, color="C0")
+    panels[0].set(xlabel="angle of the data (π rad)", ylabel="share of the angles (%)")
+    if weights is not None:
+        initial, trained = (of_time.ravel() / math.pi for of_time in weights)
+        edges = np.histogram_bin_edges(np.concatenate((initial, trained)), bins=16)
+        panels[1].hist(trained, edges, color="C0", label="trained")
+        panels[1].hist(initial, edges, histtype="step", color="black", linewidth=1.5, label="initial")
+        panels[1].set(xlabel="weight of the circuit (π rad)", ylabel="number of weights")
+        panels[1].yaxis.get_major_locator().set_params(integer=True)
+        panels[1].legend()
+    for axes in panels:
+        axes.grid(axis="y", alpha=0.3)
+        axes.set_axisbelow(True)
+    return figure
+
+
+def circuit(
+    n_wires: int,
+    n_blocks: int,
+    pairs: Sequence[tuple[int, int]],
+    noise: NoiseModel | None = None,
+) -> Figure:
+    """The gates of a re-uploading circuit and its noise channels, from left to right.
+
+    At most `MAX_WIRES` wires and `MAX_BLOCKS` blocks are drawn; a note says how many there are more.
+
+    Args:
+        n_wires, n_blocks, pairs, noise: as the arguments and attributes of `ReuploadCircuit`.
+    """
+    noise = noise or NoiseModel()
+    n_shown = min(n_wires, MAX_WIRES)
+    figure = Figure(dpi=150)
+    axes = figure.add_axes((0, 0, 1, 1))
+    x = 0.2
+    for block in range(min(n_blocks, MAX_BLOCKS)):
+        start = x
+        x = _gates(axes, x, [f"Rot$(x_{{{wire}}})$" for wire in range(n_shown)], _OF_DATA)
+        x = _gates(
+            axes, x, [f"Rot$(w_{{{block + 1},{wire}}})$" for wire in range(n_shown)], _OF_WEIGHTS
+        )
+        x = _channels(axes, x, n_wires, noise.after_rotation)
+        axes.text((start + x) / 2, -0.8, f"block {block + 1}", ha="center", va="center")
+        if block + 1 < n_blocks:
+            x = _entangler(axes, x, n_shown, pairs)
+            x = _channels(axes, x, n_wires, noise.after_entangler)
+    n_more = n_blocks - MAX_BLOCKS
+    if n_more > 0:
+        text = f"{n_more} more\nblock{'s' * (n_more > 1)}"
+        middle = (n_shown - 1) / 2
+        axes.text(x + 0.7, middle, text, ha="center", va="center", backgroundcolor="white")
+        x += 1.4
+    values = [rf"$\langle Z_{{{wire}}}\rangle$" for wire in range(n_shown)]
+    end = _gates(axes, x, values, "white", width=0.9)
+    for wire in range(n_shown):
+        axes.plot((0, x + 0.2), (wire, wire), color="black", linewidth=1, zorder=0)
+        axes.text(-0.1, wire, r"$|0\rangle$", ha="right", va="center")
+    notes = _notes_on_noise(noise)
+    if n_wires > n_shown:
+        notes.insert(0, f"{n_wires - n_shown} more wire{'s' * (n_wires > n_shown + 1)}")
+    for line, note in enumerate(notes):
+        axes.text(0.2, n_shown - 0.1 + 0.45 * line, note, va="center")
+    bottom = n_shown - 0.3 + 0.45 * len(notes)
+    end = max(end, *(0.13 * len(note) for note in notes), 0.0)
+    axes.set(xlim=(-0.7, end), ylim=(bottom, -1.2))
+    axes.set_axis_off()
+    figure.set_size_inches(0.62 * (end + 0.7), 0.5 * (bottom + 1.2))
+    return figure
+
+
+#: Fill of the gates with the data's angles and of those with trained angles, and of channels.
+_OF_DATA, _OF_WEIGHTS, _OF_CHANNELS = "#cfe2f3", "#fde3c8", "0.85"
+
+
+def _gates(axes: Axes, x: float, labels: Sequence[str], colour: str, width: float = 1.25) -> float:
+    """Draw a gate from the place x on on each wire that has a label; returns where it ends."""
+    for wire, label in enumerate(labels):
+        if label:
+            corner = x + 0.06, wire - 0.35
+            axes.add_patch(Rectangle(corner, width - 0.12, 0.7, facecolor=colour, edgecolor="black"))
+            axes.text(x + width / 2, wire, label, ha="center", va="center")
+    return x + width
+
+
+def _channels(axes: Axes, x: float, n_wires: int, channels: Sequence[Channel]) -> float:
+    """Draw the channels from the place x on on the wires shown; returns where they end."""
+    for channel in channels:
+        labels = [_initials(channel)] * n_wires
+        if isinstance(channel.strength, OnLastWire):
+            labels[:-1] = [""] * (n_wires - 1)
+        x = _gates(axes, x, labels[:MAX_WIRES], _OF_CHANNELS, width=0.6)
+    return x
+
+
+def _entangler(axes: Axes, x: float, n_shown: int, pairs: Sequence[tuple[int, int]]) -> float:
+    """Draw a layer of CZ gates from the place x on; returns where it ends."""
+    columns: list[list[range]] = []
+    for pair in pairs:
+        wires = range(min(pair), max(pair) + 1)
+        if wires[0] < n_shown:
+            free = (
+                column for column in columns if not any(set(wires) & set(other) for other in column)
+            )
+            column = next(free, None)
+            if column is None:
+                columns.append([wires])
+            else:
+                column.append(wires)
+    for column in columns:
+        x += 0.35
+        for wires in column:
+            is_whole = wires[-1] < n_shown
+            bottom = wires[-1] if is_whole else n_shown - 0.45
+            axes.plot((x, x), (wires[0], bottom), color="black", linewidth=1.2)
+            axes.plot(x, wires[0], "o", color="black", markersize=5)
+            if is_whole:
+                axes.plot(x, bottom, "o", color="black", markersize=5)
+    return x + 0.35
+
+
+def _initials(channel: Channel) -> str:
+    """BF for a BitFlip."""
+    return "".join(filter(str.isupper, type(channel).__name__))
+
+
+def _notes_on_noise(noise: NoiseModel) -> list[str]:
+    """What the initials stand for, one line for each channel, and the readout error."""
+    places = {"rotations": noise.after_rotation, "CZ layers": noise.after_entangler}
+    notes = [
+        f"{_initials(channel)}  {textwrap.shorten(repr(channel), 80)} after {place}"
+        for place, channels in places.items()
+        for channel in channels
+    ]
+    readout_error = noise.to_dict()["readout_error"]
+    if readout_error:
+        notes.append(textwrap.shorten(f"readout error {readout_error}", 80))
+    return notes

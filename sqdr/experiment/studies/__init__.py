@@ -1,0 +1,1 @@
+"""Studies of many trainings, which processes and machines share."""

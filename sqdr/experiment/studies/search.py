@@ -1,0 +1,331 @@
+"""Searches for the options of a training, by Optuna, on all cores and machines that share a folder."""
+
+from __future__ import annotations
+
+import math
+from argparse import ArgumentError
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, is_dataclass
+from functools import partial, reduce
+from operator import getitem
+from pathlib import Path
+from types import NoneType
+from typing import Any, get_args, get_type_hints
+
+import lightning
+import numpy as np
+import optuna
+import yaml
+from lightning.pytorch.callbacks import Callback
+from optuna.distributions import (
+    BaseDistribution,
+    CategoricalDistribution,
+    FloatDistribution,
+    IntDistribution,
+)
+from optuna.samplers import TPESampler
+from optuna.trial import FrozenTrial, TrialState
+
+from sqdr.experiment import plots
+from sqdr.experiment.options import (
+    NOT_OF_RESULT,
+    RunOptions,
+    SearchOptions,
+    as_plain,
+    parse_run_options,
+    what_is_shared,
+)
+from sqdr.experiment.studies.shared_trials import (
+    Cell,
+    Direction,
+    SharedTrials,
+    check_jobs,
+    claim_folder,
+    run_in_processes,
+)
+from sqdr.experiment.training.run import Classifier, device_of, new_trainer, prepare, quiet
+from sqdr.files import whole_file, write_rows
+from sqdr.validation import argument_error, check_distinct, check_integer, check_number
+
+_DIRECTIONS: dict[str, Direction] = {"validation_loss": "minimize", "validation_accuracy": "maximize"}
+#: The values of a training that diverges, or whose options do not go together.
+_WORST = {"validation_loss": math.inf, "validation_accuracy": 0.0}
+#: Options that are no part of the recipe, or would compare trials on different images.
+_NOT_SEARCHED = NOT_OF_RESULT | {
+    "seed",
+    "trainer",
+    "data.name",
+    "data.root",
+    "data.download",
+    "data.classes",
+    "data.validation_fraction",
+}
+
+
+@dataclass(frozen=True)
+class SearchResult:
+    """The best trial of a search, and the files that the search has written.
+
+    Attributes:
+        n_trials (int): number of finished trials.
+        value (float): of the objective.
+        parameters (dict): the options found, by their names.
+        table (Path): CSV of all trials.
+        picture (Path): PNG of their values.
+        configuration (Path): YAML file for `sqdr train --config`.
+    """
+
+    n_trials: int
+    value: float
+    parameters: Cell
+    table: Path
+    picture: Path
+    configuration: Path
+
+
+class Search:
+    """A search, checked and ready: data loaded, every option of the space tried, folder made.
+
+    Args:
+        options (SearchOptions): see there.
+
+    Raises:
+        ValueError: if an option is out of its domain, or the folder belongs to something else.
+        FileNotFoundError, ImportError: as `sqdr.experiment.training.run.Run`.
+    """
+
+    def __init__(self, options: SearchOptions) -> None:
+        check_jobs(options.jobs)
+        check_integer("n_trials", options.n_trials, 1)
+        if options.objective not in _DIRECTIONS:
+            must = f"be one of {', '.join(_DIRECTIONS)}"
+            raise argument_error("objective", must, f"is {options.objective!r}")
+        distributions = search_space(options.space)
+        if options.objective == "validation_loss" and "label_smoothing" in distributions:
+            must = 'be "validation_accuracy" where label_smoothing, a part of the loss, is searched for'
+            raise argument_error("objective", must, f"is {options.objective!r}")
+        device = device_of(options.training.trainer)
+        prepare(options.training)
+        for name, distribution in distributions.items():
+            for value in _extremes(distribution):
+                try:
+                    prepare(with_parameters(options.training, {name: value}))
+                except (ArgumentError, ValueError) as error:
+                    must = f"hold values for {name} that `sqdr train` takes"
+                    raise argument_error(
+                        "space", must, f"for {value!r}: {str(error).rstrip('.')}"
+                    ) from error
+        shared = what_is_shared(options) | {"seed": options.training.seed}
+        del shared["n_trials"]
+        claim_folder(options.folder, shared, device)
+        self.options = options
+        self._open_trials = partial(
+            SearchTrials,
+            options.folder,
+            distributions,
+            options.objective,
+            options.n_trials,
+            options.training.seed,
+        )
+
+    def run(self) -> SearchResult | None:
+        """Run the trials that are missing, and write the table, the picture and the best configuration.
+
+        Returns:
+            SearchResult or None: None if other machines have not finished their trials; the one that
+                finishes last writes the files.
+        """
+        options, folder = self.options, self.options.folder
+        run_in_processes(self._open_trials, partial(train, options), options.jobs)
+        trials = self._open_trials()
+        finished = trials.finished()
+        if len(finished) < options.n_trials:
+            return None
+        maximize = _DIRECTIONS[options.objective] == "maximize"
+        best = (max if maximize else min)(finished, key=lambda trial: trial.values[0])
+        training = as_plain(with_parameters(options.training, best.params)) | {"run": None}
+        picture = plots.search_history(
+            [trial.values[0] for trial in finished], options.objective, maximize
+        )
+        found = SearchResult(
+            len(finished),
+            best.values[0],
+            best.params,
+            folder / "trials.csv",
+            folder / "history.png",
+            folder / "best.yaml",
+        )
+        write_rows(found.table, ["number", "state", *best.params, options.objective], trials.rows())
+        with whole_file(found.picture) as unfinished:
+            picture.savefig(unfinished)
+        with whole_file(found.configuration) as unfinished:
+            unfinished.write_text(yaml.safe_dump(training, sort_keys=False))
+        return found
+
+
+class SearchTrials(SharedTrials):
+    """The trials of a search, whose parameters Optuna's tree-structured Parzen estimator draws.
+
+    The n-th draw depends on the seed, on n, and on the trials before it, so that workers do not draw
+    the same, and one process draws the same each time. What a killed worker was trying is tried again.
+
+    Args:
+        folder (Path): of the search.
+        distributions (mapping): of each parameter.
+        objective (str): name of the value, as in `SearchOptions`.
+        n_trials (int): how many are to be finished.
+        seed (int): of the draws.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        distributions: Mapping[str, BaseDistribution],
+        objective: str,
+        n_trials: int,
+        seed: int,
+    ) -> None:
+        super().__init__(folder, "search", [_DIRECTIONS[objective]], n_trials)
+        self._distributions = dict(distributions)
+        self._objective = objective
+        self._seed = seed
+
+    def finished(self) -> list[FrozenTrial]:
+        """The finished trials, in the order of their numbers."""
+        return self._trials(TrialState.COMPLETE)
+
+    def rows(self) -> list[dict[str, Any]]:
+        """Number, state ("fail" if the worker was killed), parameters and value of each trial."""
+        return [
+            {"number": trial.number, "state": trial.state.name.lower(), **trial.params}
+            | ({self._objective: trial.values[0]} if trial.values else {})
+            for trial in self._trials(*TrialState)
+        ]
+
+    def _next_trial(self) -> optuna.Trial | None:
+        n_started = len(self._trials(TrialState.RUNNING, TrialState.COMPLETE))
+        if n_started >= self.n_cells:
+            return None
+        seed = np.random.SeedSequence([self._seed, n_started]).generate_state(1)[0]
+        self._study.sampler = TPESampler(seed=int(seed))
+        return self._study.ask(self._distributions)
+
+
+def search_space(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:
+    """Optuna's distributions, in the order of the options' names.
+
+    Args:
+        space (mapping): as in `SearchOptions`.
+
+    Raises:
+        ValueError: if it is empty, or an option cannot be searched, or not in this way.
+    """
+    if not isinstance(space, Mapping) or not space:
+        must = "be a mapping from options to lists or ranges"
+        raise argument_error("space", must, f"is {space!r}")
+    types = _option_types(RunOptions)
+    for name in space:
+        if name not in types:
+            must = "hold options of `sqdr train`, such as learning_rate or model.width"
+            raise argument_error("space", must, f"holds {name}")
+        if not _NOT_SEARCHED.isdisjoint({name, name.partition(".")[0]}):
+            must = f"not hold {name}, which must be the same in all trials"
+            raise argument_error("space", must, "does")
+    return {name: _distribution(name, space[name], types[name]) for name in sorted(space)}
+
+
+def _distribution(name: str, values: Any, option_type: Any) -> BaseDistribution:
+    """The distribution of one option: a list of values, or a range."""
+    place = f"space.{name}"
+    types = {option_type, *get_args(option_type)}
+    if isinstance(values, list | tuple):
+        for value in values:
+            if not isinstance(value, str | int | float) and not (value is None and NoneType in types):
+                raise argument_error(place, "hold single values", f"holds {value!r}")
+        check_distinct(place, values)
+        return CategoricalDistribution(values)
+    if not (isinstance(values, Mapping) and {"low", "high"} <= values.keys() <= {"low", "high", "log"}):
+        must = "be a list of values or a range {low: ..., high: ..., log: true or false}"
+        raise argument_error(place, must, f"is {values!r}")
+    low, high, log = values["low"], values["high"], values.get("log", False)
+    if not isinstance(log, bool):
+        raise argument_error(f"{place}.log", "be true or false", f"is {log!r}")
+    if float not in types and int not in types:
+        raise argument_error(place, "be a list of values, as the option is no number", f"is {values!r}")
+    for end in (low, high):
+        if float in types:
+            check_number(place, end)
+        else:
+            check_integer(place, end, 0)
+    if not low < high or (log and low <= 0):
+        must = "be a range from a lower to a higher number, both positive if `log` is true"
+        raise argument_error(place, must, f"is {values!r}")
+    return (FloatDistribution if float in types else IntDistribution)(low, high, log=log)
+
+
+def _extremes(distribution: BaseDistribution) -> Sequence[Any]:
+    """The values of a choice, or the ends of a range."""
+    if isinstance(distribution, CategoricalDistribution):
+        return distribution.choices
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    return distribution.low, distribution.high
+
+
+def _option_types(options: type, prefix: str = "") -> dict[str, Any]:
+    """{"learning_rate": float, "model.width": int, ...}: the types of all options of a dataclass."""
+    types: dict[str, Any] = {}
+    for name, option_type in get_type_hints(options).items():
+        inner = isinstance(option_type, type) and is_dataclass(option_type)
+        name = prefix + name
+        types |= _option_types(option_type, f"{name}.") if inner else {name: option_type}
+    return types
+
+
+def train(options: SearchOptions, parameters: Cell) -> list[float]:
+    """The objective of one trial, from the training and validation images alone.
+
+    A training that diverges, and one whose parameters do not go together, has the worst value there is.
+    """
+    best = _BestEpoch()
+    try:
+        training = with_parameters(options.training, parameters)
+        data, model = prepare(training)
+    except ValueError:
+        return [_WORST[options.objective]]
+    classifier = Classifier(model, len(data.class_names), training)
+    with quiet():
+        trainer = new_trainer(
+            training.trainer,
+            devices=1,
+            num_nodes=1,
+            max_epochs=training.epochs,
+            callbacks=[best],
+            enable_progress_bar=False,
+        )
+        trainer.fit(classifier, data)
+    return [best.metrics[options.objective]]
+
+
+class _BestEpoch(Callback):
+    """Keeps the metrics of the epoch with the lowest validation loss, whose weights `Run` keeps."""
+
+    def __init__(self) -> None:
+        self.metrics = _WORST
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _: Any) -> None:
+        metrics = {name: float(trainer.callback_metrics[name]) for name in _WORST}
+        if metrics["validation_loss"] < self.metrics["validation_loss"]:
+            self.metrics = metrics
+
+
+def with_parameters(training: RunOptions, parameters: Mapping[str, Any]) -> RunOptions:
+    """The training with other values of the options that are named.
+
+    Raises:
+        argparse.ArgumentError: if an option cannot have its value.
+    """
+    plain = as_plain(training)
+    for name, value in parameters.items():
+        *groups, option = name.split(".")
+        reduce(getitem, groups, plain)[option] = value
+    return parse_run_options(yaml.safe_dump(plain))

@@ -1,0 +1,1 @@
+"""One training: classifier, trainer, run folder, twins."""

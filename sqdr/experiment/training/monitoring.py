@@ -1,0 +1,79 @@
+"""What a training run records beside loss and accuracy: gradients of the model's parts, TensorBoard."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import cast
+
+import lightning
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import nn
+from torch.nn.utils import get_total_norm
+
+from sqdr.circuit import ReuploadCircuit
+from sqdr.errors import MissingPackageError
+from sqdr.model import SQDR_CNN
+
+#: Parts of a classifier, in the order in which images pass through them.
+PARTS = ("spiking", "quantum", "classical")
+
+
+def gradient_norm_name(part: str) -> str:
+    """Name of the metric of one of `PARTS`."""
+    return f"gradient_norm_{part}"
+
+
+def parameters_of_parts(model: SQDR_CNN) -> dict[str, list[nn.Parameter]]:
+    """Trainable parameters of the spiking front end, the quantum circuit and the classical rest.
+
+    Args:
+        model (SQDR_CNN): or a twin of one, whose small network in the circuit's place is classical.
+
+    Returns:
+        dict: one list for each of `PARTS`, empty if there is nothing to train.
+    """
+    is_quantum = isinstance(model.circuit, ReuploadCircuit)
+    modules: dict[str, list[nn.Module]] = {
+        "spiking": [model.spiking],
+        "quantum": [model.circuit] if is_quantum else [],
+        "classical": [model.head] if is_quantum else [model.circuit, model.head],
+    }
+    return {
+        part: [
+            parameter
+            for module in modules[part]
+            for parameter in module.parameters()
+            if parameter.requires_grad
+        ]
+        for part in PARTS
+    }
+
+
+class GradientNorms(Callback):
+    """Logs the Euclidean norm of the gradient of each part, averaged over the steps of an epoch.
+
+    A part without a gradient, such as the circuit of a frozen twin, is left out.
+    """
+
+    def on_before_optimizer_step(
+        self, _: lightning.Trainer, module: lightning.LightningModule, *__: object
+    ) -> None:
+        for part, parameters in parameters_of_parts(cast(SQDR_CNN, module.model)).items():
+            gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
+            if gradients:
+                norm = get_total_norm(gradients)
+                name = gradient_norm_name(part)
+                module.log(name, norm, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+
+
+def tensorboard_logger(folder: Path) -> TensorBoardLogger:
+    """What writes the metrics of the run in `folder` for TensorBoard; it touches no file yet.
+
+    Raises:
+        MissingPackageError: if tensorboard is not installed.
+    """
+    try:
+        return TensorBoardLogger(folder, name="", version="tensorboard")
+    except ModuleNotFoundError as error:
+        raise MissingPackageError("Option `tensorboard`", "tensorboard", "tensorboard") from error

@@ -1,0 +1,213 @@
+"""Trained models as folders to share: weights (safetensors), configuration (JSON), a model card.
+
+Nothing of a folder is executed. Every key of the configuration is checked, and the names and shapes of
+the tensors are compared with those it implies before a model is built.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+import torch
+from torch import Tensor, nn
+
+from sqdr.errors import MissingPackageError
+from sqdr.files import UNFINISHED
+from sqdr.model import SQDR_CNN, build_head
+from sqdr.noise import NoiseModel
+from sqdr.pretrained.config import (
+    CONFIG,
+    PretrainedConfig,
+    existing,
+    from_json,
+    is_ours,
+    naming,
+    read_config,
+    to_json,
+)
+from sqdr.spiking import SpikingEncoder
+from sqdr.validation import argument_error
+
+try:
+    from safetensors import SafetensorError, safe_open
+    from safetensors.torch import save as to_safetensors
+except ModuleNotFoundError as error:
+    raise MissingPackageError("A pretrained model", "train", "safetensors") from error
+
+WEIGHTS, CARD = "model.safetensors", "README.md"
+
+_FLOATS = {"F16", "BF16", "F32", "F64"}
+
+Model = TypeVar("Model", bound=SQDR_CNN)
+
+
+def save(
+    model: SQDR_CNN,
+    folder: Path,
+    *,
+    class_names: Sequence[str] | None,
+    image_size: int | None,
+    data_name: str | None,
+    data_classes: Sequence[int],
+    metrics: Mapping[str, Mapping[str, float]] | None,
+    training: Mapping[str, str | float] | None,
+    license: str | None,
+) -> None:
+    """See `SQDR_CNN.save_pretrained`."""
+    from sqdr.pretrained.card import model_card
+
+    text = to_json(
+        model,
+        class_names=class_names,
+        image_size=image_size,
+        data_name=data_name,
+        data_classes=data_classes,
+    )
+    config = from_json(text.encode())
+    weights = {
+        name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+        for name, tensor in model.state_dict().items()
+    }
+    _check_shapes({name: tuple(tensor.shape) for name, tensor in weights.items()}, config)
+    _check_finite(weights)
+    card = model_card(
+        model,
+        class_names=config.class_names,
+        image_size=image_size,
+        data_name=data_name,
+        metrics=metrics or {},
+        training=training or {},
+        license=license,
+    )
+    files = {
+        WEIGHTS: to_safetensors(weights, metadata={"format": "pt"}),
+        CONFIG: text.encode(),
+        CARD: card.encode(),
+    }
+    _write_folder(folder, files)
+
+
+def load(
+    model_class: type[Model],
+    folder: Path,
+    backend: str | None,
+    noise: NoiseModel | Literal["saved"] | None,
+    options: Mapping[str, Any],
+) -> Model:
+    """See `SQDR_CNN.from_pretrained`."""
+    if isinstance(noise, str) and noise != "saved":
+        raise argument_error("noise", 'be a NoiseModel, "saved" or None', f"is {noise!r}")
+    config = read_config(folder)
+    weights = _read_weights(folder / WEIGHTS, config)
+    arguments = config.arguments | {"backend": backend or config.arguments["backend"]}
+    if noise != "saved":
+        arguments["noise"] = noise
+        weights = {name: tensor for name, tensor in weights.items() if not _is_strength(name)}
+    # The initial weights drawn here are thrown away.
+    with torch.random.fork_rng(devices=[]), torch.device("cpu"):
+        model = model_class(**arguments, **options)
+    dtype = model.circuit.weights.dtype
+    model.load_state_dict(weights, strict=noise == "saved", assign=True)
+    if "dtype" in options or "float64" not in model.circuit.capabilities:
+        model.circuit.to(dtype)
+    return model.eval()
+
+
+def _read_weights(file: Path, config: PretrainedConfig) -> dict[str, Tensor]:
+    """The tensors of a safetensors file, which must be those of the model that `config` describes."""
+    existing(file)
+    with naming(file):
+        try:
+            with safe_open(file, framework="pt") as stored:
+                slices = {name: stored.get_slice(name) for name in stored.keys()}  # noqa: SIM118
+                _check_shapes({name: tuple(s.get_shape()) for name, s in slices.items()}, config)
+                for name, slice_ in slices.items():
+                    dtypes = {"I64"} if name.endswith(".num_batches_tracked") else _FLOATS
+                    if slice_.get_dtype() not in dtypes:
+                        must = f"have dtype {' or '.join(sorted(dtypes))}"
+                        raise argument_error(name, must, f"has {slice_.get_dtype()}")
+                # Copies, so that the file can be replaced while the model lives.
+                weights = {name: stored.get_tensor(name).clone() for name in slices}
+        except SafetensorError as error:
+            raise ValueError(f"it is no complete safetensors file ({error})") from error
+        _check_finite(weights)
+    return weights
+
+
+def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: PretrainedConfig) -> None:
+    """Compare the tensors that there are with those of the model, which is not built for it."""
+    arguments = config.arguments
+    n_wires, n_blocks = arguments["n_wires"], arguments["qdr_block"]
+    with torch.device("meta"):
+        parts = {
+            "spiking": SpikingEncoder(
+                arguments["T"], arguments["in_channels"], 3 * n_wires, arguments["width"]
+            ),
+            "head": build_head(arguments["head"], n_wires, arguments["num_class"]),
+        }
+    expected = {name: tuple(t.shape) for name, t in nn.ModuleDict(parts).state_dict().items()}
+    expected["circuit.weights"] = (n_blocks, n_wires, 3)
+    for name, _, strength in (arguments["noise"] or NoiseModel()).named_strengths():
+        if isinstance(strength, Tensor):
+            expected[f"circuit.{name}"] = tuple(strength.shape)
+    for name, shape in expected.items():
+        if name not in shapes:
+            raise argument_error("tensors", "be those of the model", f"lack {name}")
+        if shapes[name] != shape:
+            must = f"have shape {shape} for the arguments in {CONFIG}"
+            raise argument_error(name, must, f"has shape {shapes[name]}")
+    for name in shapes:
+        if name not in expected:
+            raise argument_error("tensors", "be those of the model", f"hold {name!r} as well")
+
+
+def _is_strength(name: str) -> bool:
+    """Whether a tensor of a model is a strength of its noise."""
+    return name.startswith("circuit.") and name != "circuit.weights"
+
+
+def _check_finite(weights: Mapping[str, Tensor]) -> None:
+    for name, tensor in weights.items():
+        if not tensor.isfinite().all():
+            raise argument_error(name, "be finite", "holds infinities or NaN")
+
+
+def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
+    """Write `files` into a folder beside `folder` and exchange the two."""
+    folder = folder.resolve()
+    exists = folder.exists()
+    if exists and not _is_replaceable(folder):
+        raise argument_error(
+            "folder", "be new, empty or a pretrained model of sqdr", f"{folder} is not"
+        )
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    prefix = f"{UNFINISHED}{folder.name}-"
+    with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent) as workplace:
+        new, old = Path(workplace) / "new", Path(workplace) / "old"
+        new.mkdir()
+        try:
+            for name, content in files.items():
+                (new / name).write_bytes(content)
+        except OSError as error:  # that of a full disk names no file
+            error.filename = str(folder)
+            raise
+        try:
+            if exists:
+                os.rename(folder, old)
+            os.rename(new, folder)
+        except BaseException:
+            if old.exists() and not folder.exists():
+                os.rename(old, folder)
+            raise
+
+
+def _is_replaceable(folder: Path) -> bool:
+    """Whether a folder is empty or has the files of a pretrained model of sqdr and no others."""
+    if not folder.is_dir():
+        return False
+    files = {file.name for file in folder.iterdir()}
+    return not files or (files <= {CONFIG, WEIGHTS, CARD} and is_ours(folder / CONFIG))

@@ -1,0 +1,117 @@
+"""Pictures show what they are given."""
+
+import numpy as np
+import pytest
+
+import sqdr
+from sqdr.experiment import plots
+from sqdr.testing.cases import Case
+
+
+def texts_of(figure):
+    return [text.get_text() for text in figure.axes[0].texts]
+
+
+def cz_gates_of(figure, n_wires):
+    """(place, wires) of the dots that stand on one line."""
+    lines = [line.get_xydata() for line in figure.axes[0].lines]
+    dots = {tuple(line[0]) for line in lines if len(line) == 1}
+    upright = [line for line in lines if len(line) == 2 and line[0, 0] == line[1, 0]]
+    ends = [(float(a[0]), tuple(int(y) for x, y in (a, b) if (x, y) in dots)) for a, b in upright]
+    return [(place, wires) for place, wires in ends if all(wire < n_wires for wire in wires)]
+
+
+@pytest.mark.parametrize("entanglement", ["none", "linear", "circular", "pairs"])
+def test_the_circuit_has_its_cz_gates_between_blocks(entanglement):
+    case = Case(5, 3, entanglement)
+    gates = cz_gates_of(plots.circuit(5, 3, case.pairs), 5)
+    assert sorted(wires for _, wires in gates) == sorted(tuple(sorted(pair)) for pair in 2 * case.pairs)
+    taken = [(place, wire) for place, ends in gates for wire in range(ends[0], ends[1] + 1)]
+    assert len(set(taken)) == len(taken)
+
+
+def test_the_circuit_has_the_rotations_of_each_block():
+    texts = texts_of(plots.circuit(2, 2, ()))
+    rotations = sorted(text for text in texts if text.startswith("Rot"))
+    weights = [f"Rot$(w_{{{block},{wire}}})$" for block in (1, 2) for wire in (0, 1)]
+    assert rotations == sorted([*weights, *2 * ["Rot$(x_{0})$", "Rot$(x_{1})$"]])
+
+
+def test_the_circuit_has_its_channels():
+    noise = sqdr.NoiseModel(
+        (sqdr.BitFlip(0.1), sqdr.AmplitudeDamping([0.1, 0.2, 0.3])), (sqdr.PhaseFlip(0.2),), 0.01
+    )
+    texts = texts_of(plots.circuit(3, 2, ((0, 1),), noise))
+    assert [texts.count(initials) for initials in ("BF", "AD", "PF")] == [2 * 3, 2 * 3, 1 * 3]
+    assert texts[-4:] == [
+        "BF  BitFlip(p=0.1) after rotations",
+        "AD  AmplitudeDamping(gamma=[0.1, 0.2, 0.3]) after rotations",
+        "PF  PhaseFlip(p=0.2) after CZ layers",
+        "readout error 0.01",
+    ]
+
+
+def test_a_channel_on_the_last_wire_is_on_no_other():
+    texts = texts_of(plots.circuit(3, 2, ((0, 1),), sqdr.NoiseModel.preset("author-code")))
+    assert [texts.count(initials) for initials in ("BF", "D", "AD")] == [2 * 3 + 1, 2 * 3 + 1, 2 * 3]
+
+
+def test_what_is_not_drawn_of_a_circuit_is_counted():
+    pairs = [(wire, wire + 1) for wire in range(11)]
+    figure = plots.circuit(12, 5, pairs)
+    texts = texts_of(figure)
+    assert {"4 more wires", "2 more\nblocks", "block 3"} < set(texts)
+    assert "block 4" not in texts
+    # Three layers of the pairs (0, 1) to (6, 7), and (7, 8), which leads out of the picture.
+    assert sorted(wires for _, wires in cz_gates_of(figure, 12)) == sorted(
+        3 * [*((wire, wire + 1) for wire in range(7)), (7,)]
+    )
+
+
+def test_the_raster_has_a_mark_for_each_spike():
+    spikes = np.zeros((4, 2, 3))
+    spikes[0, 1, 2] = spikes[3, 1, 0] = 1
+    figure = plots.spike_raster(
+        np.zeros((2, 1, 8, 8)), {"linear": spikes}, ["cat", "dog"], ["cat", "cat"]
+    )
+    _, _, of_cat, of_dog = figure.axes
+    assert of_cat.collections[0].get_segments() == []
+    marks = [segment.mean(0).tolist() for segment in of_dog.collections[0].get_segments()]
+    assert marks == [[1, 2], [4, 0]]
+    assert of_cat.get_ylabel() == "linear\n3 neurons"
+    assert [axes.get_xlabel() for axes in figure.axes[:2]] == ["", "→ cat"]
+
+
+def test_the_raster_of_a_large_layer_shows_evenly_spaced_neurons():
+    spikes = np.zeros((1, 1, 79))
+    spikes[0, 0, [0, 2, 3, 78]] = 1
+    figure = plots.spike_raster(np.zeros((1, 3, 8, 8)), {"linear": spikes}, ["cat"], ["cat"])
+    axes = figure.axes[1]
+    assert [segment.mean(0)[1] for segment in axes.collections[0].get_segments()] == [0, 1, 39]
+    assert axes.get_ylabel() == "linear\n40 of 79 neurons"
+
+
+def test_firing_rates_are_in_percent_and_bars_do_not_go_below_zero():
+    axes = plots.firing_rates({"first": (0.25, 0.1), "second": (0.1, 0.2)}).axes[0]
+    assert [bar.get_height() for bar in axes.patches] == [25, 10]
+    (bars,) = axes.containers[0].lines[2]
+    assert [segment[:, 1].tolist() for segment in bars.get_segments()] == [[15, 35], [0, 30]]
+
+
+def test_angles_are_in_units_of_pi():
+    weights = np.array([0, np.pi]), np.array([-np.pi, np.pi])
+    data, of_weights = plots.angles(np.pi * np.array([[0, 0.5], [0, 1]]), weights).axes
+    bars = [(bar.get_x() + bar.get_width() / 2, bar.get_height()) for bar in data.patches]
+    assert bars == [pytest.approx(bar) for bar in ((0, 50), (0.5, 25), (1, 25))]
+    trained = [bar for bar in of_weights.patches if getattr(bar, "get_height", lambda: 0)()]
+    assert [bar.get_height() for bar in trained] == [1, 1]
+    assert trained[0].get_x() == pytest.approx(-1)
+    assert trained[1].get_x() + trained[1].get_width() == pytest.approx(1)
+
+
+def test_gradient_norms_have_a_line_for_each_part():
+    rows = [{"epoch": epoch, "gradient_norm_spiking": 1.0 + epoch} for epoch in range(2)]
+    axes = plots.gradient_norms(rows).axes[0]
+    assert [line.get_label() for line in axes.lines] == ["spiking"]
+    assert axes.lines[0].get_xydata().tolist() == [[1, 1], [2, 2]]
+    assert axes.get_yscale() == "log"
