@@ -19,7 +19,7 @@ FLOORS = [
     ["backends"],
     ["circuit"],
     ["noise", "memory"],
-    ["validation", "files"],
+    ["validation", "files", "compilation"],
     ["errors", "bounds", "_version"],
 ]
 #: Rooms of the tool, likewise.
