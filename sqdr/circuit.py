@@ -13,6 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sqdr.memory import check_memory
 from sqdr.noise import NoiseModel, Strength, check_probabilities
 from sqdr.validation import argument_error, check_integer, check_number
 
@@ -43,7 +44,10 @@ class ReuploadCircuit(nn.Module, ABC):
     infinite angle or NaN gives NaN on the wires that depend on it and in the gradient of the weights,
     and changes no other sample. Several threads may call one circuit at the same time.
 
-    A backend subclasses this and defines `expectation_values`, nothing else.
+    A backend subclasses this and defines `expectation_values`. That suffices; it may also define
+    `bytes_per_sample`, with `method` and `smaller_circuit`, so that what does not fit into memory is
+    refused, and `evaluate`, to take the angles as they come. `is_pure`, `noise_is_fixed`,
+    `realised_noise`, `needs_gradient` and `generator` tell it what it needs to know.
 
     Args:
         n_wires (int): number of wires (qubits).
@@ -69,7 +73,8 @@ class ReuploadCircuit(nn.Module, ABC):
     Raises:
         ValueError: if an argument is out of its domain, or the backend cannot do what is asked for;
             when the circuit is called, if a strength of the noise has left [0, 1] in training (on CUDA
-            and in compiled code an asynchronous assertion reports that).
+            and in compiled code an asynchronous assertion reports that), or if the samples would need
+            more memory than there is.
     """
 
     #: What the backend can do itself, beyond exact, noiseless float32 evaluation.
@@ -132,10 +137,87 @@ class ReuploadCircuit(nn.Module, ABC):
         if angles.numel() == 0:  # its gradients are zeros
             nothing = (angles.sum() + 0 * self.weights.sum()).to(angles.dtype)
             return nothing.expand(*angles.shape[:-1], self.n_wires)
+        if not torch.compiler.is_compiling():
+            self.refuse_beyond_memory(
+                angles.numel() // n_features,
+                working_dtype(angles, self.weights),
+                angles.device,
+                self.needs_gradient(angles),
+            )
         if self.shots is None or "shots" in self.capabilities:
-            return self._evaluated(angles)
-        exact = self._evaluated(angles.to(working_dtype(angles, self.weights)))
+            return self.evaluate(angles)
+        exact = self.evaluate(angles.to(working_dtype(angles, self.weights)))
         return self._measured(exact, self.shots).to(angles.dtype)
+
+    def evaluate(self, angles: Tensor) -> Tensor:
+        """<Z> of checked angles; a backend that takes them as they come defines this as well.
+
+        Here they are brought into the form that `expectation_values` takes.
+
+        Args:
+            angles (Tensor of shape (..., 3 * n_wires)): in radians, at least one sample.
+
+        Returns:
+            Tensor of shape (..., n_wires), of the dtype of `angles`.
+        """
+        return in_working_dtype(self.expectation_values, angles, self.weights)
+
+    @property
+    def method(self) -> str:
+        """How the circuit is evaluated, in one word for messages."""
+        return type(self).__name__
+
+    def bytes_per_sample(
+        self,
+        dtype: torch.dtype,  # noqa: ARG002
+        device: torch.device,  # noqa: ARG002
+        needs_gradient: bool,  # noqa: ARG002
+    ) -> int:
+        """Memory that the evaluation of one sample takes; 0, the default, where nobody knows.
+
+        Args:
+            dtype (torch.dtype): torch.float32 or torch.float64, in which is computed.
+            device (torch.device): where.
+            needs_gradient (bool): whether what a gradient needs is kept.
+        """
+        return 0
+
+    def smaller_circuit(self) -> tuple[str, str]:
+        """The argument that must change if not even one sample fits into memory, and how."""
+        return "n_wires", "be smaller"
+
+    def refuse_beyond_memory(
+        self, samples: int, dtype: torch.dtype, device: torch.device, needs_gradient: bool
+    ) -> None:
+        """Raise ValueError if an evaluation would need more memory than there is.
+
+        This is done before each evaluation. A backend that knows `bytes_per_sample` does it for one
+        sample at the end of its own `__init__`, too, so that a circuit beyond memory is never made.
+
+        Args:
+            samples (int): samples evaluated at a time.
+            dtype, device, needs_gradient: as in `bytes_per_sample`.
+        """
+        per_sample = self.bytes_per_sample(dtype, device, needs_gradient)
+        check_memory(samples, per_sample, device, self.method, self.smaller_circuit)
+
+    def needs_gradient(self, angles: Tensor) -> bool:
+        """Whether the values of `angles` are to be differentiated, so that what that needs is kept."""
+        if not torch.is_grad_enabled():
+            return False
+        if angles.requires_grad or self.weights.requires_grad:
+            return True
+        return any(getattr(self, name).requires_grad for name in self._noise_tensors)
+
+    @property
+    def is_pure(self) -> bool:
+        """Whether the noise, if any, leaves the state pure, as readout error alone does."""
+        return not (self._noise.after_rotation or self._noise.after_entangler)
+
+    @property
+    def noise_is_fixed(self) -> bool:
+        """Whether the noise is the same in every evaluation: neither trained, loaded nor drawn."""
+        return not (self._noise_tensors or self._drawn_strengths)
 
     @property
     def shots(self) -> int | None:
@@ -178,7 +260,7 @@ class ReuploadCircuit(nn.Module, ABC):
         Raises:
             ValueError: if a strength has left [0, 1].
         """
-        if self._noise_is_fixed:
+        if self.noise_is_fixed:
             return self._noise
         realised: dict[str, Tensor] = {}
         for name, argument in self._noise_tensors.items():
@@ -209,19 +291,6 @@ class ReuploadCircuit(nn.Module, ABC):
                     kept = strength if strength.requires_grad else strength.clone()
                     self.register_buffer(name, kept)
         self._noise = noise.with_strengths(dict.fromkeys(self._noise_tensors, math.nan))
-        self._noise_is_fixed = not (self._noise_tensors or self._drawn_strengths)
-
-    def _evaluated(self, angles: Tensor) -> Tensor:
-        """<Z> (..., n_wires) for checked angles (..., 3 * n_wires)."""
-        return in_working_dtype(self.expectation_values, angles, self.weights)
-
-    def _keeps(self, angles: Tensor, weights: Tensor) -> bool:
-        """Whether what a gradient needs is kept."""
-        if not torch.is_grad_enabled():
-            return False
-        if angles.requires_grad or weights.requires_grad:
-            return True
-        return any(getattr(self, name).requires_grad for name in self._noise_tensors)
 
     def _measured(self, values: Tensor, shots: int) -> Tensor:
         """Estimates of the expectation values `values`, each from `shots` measurements of its own."""

@@ -105,7 +105,7 @@ def circuits(draw, most_wires, n_blocks, entanglement, batch=BATCHES):
 
 def draw_method(data, drawn):
     """One of the methods of the native engine that can evaluate a circuit."""
-    return data.draw(st.sampled_from(list(drawn.circuit("native")._multiply_adds())))
+    return data.draw(st.sampled_from(list(drawn.circuit("native").methods())))
 
 
 def assert_values(circuit, drawn, backend):

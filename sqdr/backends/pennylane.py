@@ -187,9 +187,10 @@ class PennyLaneCircuit(ReuploadCircuit):
     def _samples_in_chunk(self, batch: int) -> int:
         if self.chunk_size is not None:
             return self.chunk_size
-        if not self._noise:
+        noise = self.noise
+        if noise is None:
             return batch
-        n_gates = self.n_blocks * self.n_wires * (3 + len(self._noise.after_rotation))
+        n_gates = self.n_blocks * self.n_wires * (3 + len(noise.after_rotation))
         bytes_per_sample: int = 16 * 4**self.n_wires * n_gates
         return max(1, _CHUNK_BYTES // bytes_per_sample)
 

@@ -8,7 +8,6 @@ import torchquantum.functional as tqf
 from torch import Tensor
 
 from sqdr.circuit import Capability, ReuploadCircuit
-from sqdr.memory import check_memory
 from sqdr.noise import BlochMap, NoiseModel, compose, stack
 
 _BYTES_PER_AMPLITUDE = 8
@@ -36,15 +35,12 @@ class TorchQuantumCircuit(ReuploadCircuit):
 
     def __init__(self, n_wires: int, n_blocks: int, **options: Any) -> None:
         super().__init__(n_wires, n_blocks, **options)
-        # Readout error alone leaves the state pure.
-        self._is_pure = not (self._noise.after_rotation or self._noise.after_entangler)
         self._measure = tq.MeasureAll(tq.PauliZ)
-        self._refuse_beyond_memory(1, self.weights.device, keep=False)
+        self.refuse_beyond_memory(1, torch.float32, self.weights.device, needs_gradient=False)
 
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
-        self._refuse_beyond_memory(len(angles), angles.device, self._keeps(angles, weights))
         noise = self.realised_noise(angles)
-        evaluate = self._of_statevector if self._is_pure else self._of_density_matrix
+        evaluate = self._of_statevector if self.is_pure else self._of_density_matrix
         return noise.readout_scale * evaluate(angles.float(), weights.float(), noise)
 
     def _of_statevector(self, angles: Tensor, weights: Tensor, _: NoiseModel) -> Tensor:
@@ -77,15 +73,16 @@ class TorchQuantumCircuit(ReuploadCircuit):
         marginals = [diagonal.reshape(batch, 2**wire, 2, -1).sum((1, 3)) for wire in range(n)]
         return torch.stack([zero - one for zero, one in (m.unbind(-1) for m in marginals)], dim=-1)
 
-    def _refuse_beyond_memory(self, samples: int, device: torch.device, keep: bool) -> None:
-        """Raise ValueError if `samples` do not fit, kept for a gradient or not."""
-        amplitudes = 2**self.n_wires if self._is_pure else 4**self.n_wires
+    @property
+    def method(self) -> str:
+        return "statevector" if self.is_pure else "density-matrix"
+
+    def bytes_per_sample(self, dtype: torch.dtype, device: torch.device, needs_gradient: bool) -> int:  # noqa: ARG002
+        amplitudes: int = 2**self.n_wires if self.is_pure else 4**self.n_wires
         states = 4
-        if keep:  # the state before each gate with parameters
-            states += self.n_blocks * self.n_wires * (2 if self._is_pure else 1)
-        method = "statevector" if self._is_pure else "density-matrix"
-        needed = _BYTES_PER_AMPLITUDE * amplitudes * states
-        check_memory(samples, needed, device, method, lambda: ("n_wires", "be smaller"))
+        if needs_gradient:  # the state before each gate with parameters
+            states += self.n_blocks * self.n_wires * (2 if self.is_pure else 1)
+        return _BYTES_PER_AMPLITUDE * amplitudes * states
 
 
 def _rot(angles: Tensor) -> Tensor:

@@ -374,7 +374,7 @@ def test_memory_for_a_gradient_is_estimated_to_a_factor_of_two(
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
         circuit(draw_angles(n_wires, batch=64).requires_grad_())
     per_sample = sum(storage.nbytes() for storage in kept.values()) / 64
-    assert 0.5 < circuit._bytes_per_sample(8, True) / per_sample < 2
+    assert 0.5 < circuit.bytes_per_sample(torch.float64, torch.device("cpu"), True) / per_sample < 2
 
 
 MAX, MAX_WITH_GRADIENT = 2**33 // (4 * 2 * 2**12 * 6), 2**33 // (4 * 2 * 2**12 * 36)

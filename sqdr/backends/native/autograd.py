@@ -20,7 +20,7 @@ class Evaluation(Protocol):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensors]:
         """The value, and what `backward` needs of the way there."""
 
-    def backward(self, grad: Tensor, inputs: Tensors, kept: Tensors) -> Tensors:
+    def backward(self, grad: Tensor, inputs: Tensors, kept: Tensors) -> Sequence[Tensor | None]:
         """Gradients of the inputs, given that of the value and what `forward` kept."""
 
 
@@ -85,6 +85,8 @@ def _is_transformed(tensors: Tensors) -> bool:
     """Whether a transform of `torch.func` or forward mode is at work."""
     if torch._C._functorch.maybe_current_level() is not None:
         return True
+    if forward_ad._current_level < 0:
+        return False
     unpack: Callable[[Tensor], Any] = forward_ad.unpack_dual
     return any(unpack(tensor).tangent is not None for tensor in tensors)
 

@@ -10,29 +10,51 @@ constant, with or without noise. The derivation is in docs/causal-cone.md.
 Axes of the tensors here: control bits in front, each of size 2, (batch, wires) at the end.
 """
 
+from typing import final
+
 import torch
 from torch import Tensor
 
-from sqdr.backends.native.rotation import transfer_matrices
+from sqdr.backends.native.method import MatrixMethod, Shape
 
 
-def expectation_values(
-    angles: Tensor, weights: Tensor, scale: Tensor, offset: Tensor, *, ring: bool
-) -> Tensor:
+@final
+class CausalCone(MatrixMethod):
+    """A sum over the control bits of the wires that each <Z> depends on."""
+
+    name = "causal-cone"
+
+    @staticmethod
+    def can_evaluate(shape: Shape) -> bool:
+        # On a ring no cone may meet itself.
+        is_ring = shape.topology == "ring" and 2 * shape.n_blocks - 1 <= shape.n_wires
+        return shape.n_blocks > 1 and (shape.topology == "chain" or is_ring)
+
+    def multiply_adds(self) -> int:
+        n, blocks = self.shape.n_wires, self.shape.n_blocks
+        return n * (64 * blocks + (1 << 3 * blocks - 3))
+
+    def numbers_per_sample(self, needs_gradient: bool) -> int:
+        n, blocks = self.shape.n_wires, self.shape.n_blocks
+        return n * (64 * blocks + (1 << 3 * blocks - (3 if needs_gradient else 4)))
+
+    def values_of_matrices(self, matrices: Tensor) -> Tensor:
+        return causal_cone(matrices, ring=self.shape.topology == "ring")
+
+
+def causal_cone(matrices: Tensor, *, ring: bool) -> Tensor:
     """<Z> of every wire of a chain or ring.
 
     Args:
-        angles (Tensor of shape (batch, n_wires, 3)): in radians.
-        weights (Tensor of shape (n_blocks, n_wires, 3)): in radians, for at least two blocks; on a
-            ring, 2 * n_blocks - 1 <= n_wires, so that no cone meets itself.
-        scale, offset (Tensors): the noise, see `transfer_matrices`.
+        matrices (Tensor of shape (4, 4, n_blocks, batch, n_wires)): as `transfer_matrices` returns
+            them, for at least two blocks; on a ring, 2 * n_blocks - 1 <= n_wires, so that no cone
+            meets itself.
         ring (bool): whether the last wire is next to the first.
 
     Returns:
         Tensor of shape (batch, n_wires)
     """
-    n_blocks, n_wires, _ = weights.shape
-    matrices = transfer_matrices(angles, weights, scale, offset)
+    n_blocks, n_wires = matrices.shape[2], matrices.shape[-1]
     matrices = _widen(matrices, n_blocks - 1, ring)
     first, *middle, last = matrices.unbind(2)
     state = first[:, 0] + first[:, 1]  # |0> has <I> = <Z> = 1

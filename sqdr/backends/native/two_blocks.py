@@ -1,22 +1,94 @@
-"""Circuits in which no more than one CZ layer acts, in closed form.
+"""Two blocks with any pairs of wires, in closed form.
 
-Cost: O(n_wires) in time and memory, for any pairs, with noise. The derivation is in
-docs/causal-cone.md.
+Cost: O(n_wires) in time and memory, with noise. The derivation is in docs/causal-cone.md.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import final
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from sqdr.backends.native.autograd import Tensors
-from sqdr.backends.native.rotation import transfer_matrices
+from sqdr.backends.native.autograd import Tensors, evaluate
+from sqdr.backends.native.method import Method, Shape, as_tensor
 from sqdr.circuit import Pairs
-from sqdr.noise import BlochMap, Number
+from sqdr.noise import BlochMap, NoiseModel, Number, compose
 
 Neighbours = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+
+@final
+class TwoBlocks(Method):
+    """Products of Bloch vectors: the one CZ layer meets a product state, and <Z> is read behind it."""
+
+    name = "closed-form"
+    _neighbours: Tensor
+
+    @staticmethod
+    def can_evaluate(shape: Shape) -> bool:
+        return shape.n_blocks == 2
+
+    def multiply_adds(self) -> int:
+        return 32 * self.shape.n_wires
+
+    def numbers_per_sample(self, needs_gradient: bool) -> int:  # noqa: ARG002
+        return 48 * self.shape.n_wires
+
+    def tables(self) -> Mapping[str, Tensor]:
+        if self.shape.topology in ("chain", "ring"):
+            return {}
+        return {"_neighbours": neighbour_table(self.shape.pairs, self.shape.n_wires)}
+
+    def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
+        maps = compose(noise.after_rotation), compose(noise.after_entangler)
+        return noise_of_two_blocks(*maps, noise.readout_scale, like)
+
+    def values(self, angles: Tensor, weights: Tensor, *noise: Tensor) -> Tensor:
+        return two_blocks(angles, weights, noise, self.on_neighbours)[0]
+
+    def evaluate(self, angles: Tensor, weights: Tensor, noise: Tensors) -> Tensor:
+        is_trained = any(tensor.requires_grad for tensor in noise)
+        if is_trained or self.shape.topology not in ("chain", "ring"):
+            return self.values(angles, weights, *noise)
+        return evaluate(_OneNode(self), angles, weights, *noise)
+
+    def on_neighbours(self, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Two values for each wire, whose product is that of the values of its neighbours."""
+        if self.shape.topology == "chain":
+            return on_chain(values)
+        if self.shape.topology == "ring":
+            return on_ring(values)
+        return on_table(values, self._neighbours)
+
+
+@dataclass(frozen=True)
+class _OneNode:
+    """Two blocks on a chain or ring as an `Evaluation`; the noise has no gradient."""
+
+    method: TwoBlocks
+
+    def function(self, *inputs: Tensor) -> Tensor:
+        return self.method.values(*inputs)
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensors]:
+        angles, weights, *noise = inputs
+        return two_blocks(angles, weights, noise, self.method.on_neighbours)
+
+    def backward(self, grad: Tensor, inputs: Tensors, kept: Tensors) -> Sequence[Tensor | None]:
+        _, _, *noise = inputs
+        scale_x, scale_y, scale_z, _, scale_first, *_ = noise
+        is_chain = self.method.shape.topology == "chain"
+        neighbours_gradient = on_chain_gradient if is_chain else on_ring_gradient
+        *vectors, left, right, flips, stays = kept
+        x, y, z = vectors[-3:]
+        grad_product, grad_flips = grad * flips, grad * left * right
+        grad_first = neighbours_gradient(grad_product * right, grad_product * left) * scale_first
+        grad_z = torch.stack((torch.addcmul(grad_first, grad * scale_z, z[1]), grad * stays))
+        grad_x, grad_y = grad_flips * scale_x * x.flip(0), grad_flips * scale_y * y.flip(0)
+        gradients = _unit_vectors_gradient(grad_x, grad_y, grad_z, vectors)
+        return *gradients, *(None for _ in noise)
 
 
 def two_blocks(
@@ -47,37 +119,6 @@ def two_blocks(
     return value, (*vectors, left, right, flips, stays)
 
 
-@dataclass(frozen=True)
-class TwoBlocks:
-    """`two_blocks` as an `Evaluation`, in angles and weights.
-
-    Args:
-        noise, neighbours: as there.
-        neighbours_gradient (function): maps the gradients of the two to that of the values.
-    """
-
-    noise: Tensors
-    neighbours: Neighbours
-    neighbours_gradient: Callable[[Tensor, Tensor], Tensor]
-
-    def function(self, *inputs: Tensor) -> Tensor:
-        return self.forward(*inputs)[0]
-
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensors]:
-        angles, weights = inputs
-        return two_blocks(angles, weights, self.noise, self.neighbours)
-
-    def backward(self, grad: Tensor, inputs: Tensors, kept: Tensors) -> Tensors:  # noqa: ARG002
-        scale_x, scale_y, scale_z, _, scale_first, *_ = self.noise
-        *vectors, left, right, flips, stays = kept
-        x, y, z = vectors[-3:]
-        of_product, of_flips = grad * flips, grad * left * right
-        of_first = self.neighbours_gradient(of_product * right, of_product * left) * scale_first
-        of_z = torch.stack((torch.addcmul(of_first, grad * scale_z, z[1]), grad * stays))
-        of_x, of_y = of_flips * scale_x * x.flip(0), of_flips * scale_y * y.flip(0)
-        return _unit_vectors_gradient(of_x, of_y, of_z, vectors)
-
-
 def noise_of_two_blocks(
     channels: BlochMap, entangler_channels: BlochMap, readout_scale: Number, like: Tensor
 ) -> list[Tensor]:
@@ -99,7 +140,7 @@ def noise_of_two_blocks(
         first.shift_z,
         second.shift_z * readout_scale,
     )
-    return [torch.as_tensor(number, dtype=like.dtype, device=like.device) for number in numbers]
+    return [as_tensor(number, like) for number in numbers]
 
 
 def on_chain(values: Tensor) -> tuple[Tensor, Tensor]:
@@ -109,11 +150,11 @@ def on_chain(values: Tensor) -> tuple[Tensor, Tensor]:
     return padded[..., :-2], padded[..., 2:]
 
 
-def on_chain_gradient(of_left: Tensor, of_right: Tensor) -> Tensor:
+def on_chain_gradient(grad_left: Tensor, grad_right: Tensor) -> Tensor:
     """Gradient of the values, given those of what `on_chain` returns."""
-    gradient = torch.zeros_like(of_left)
-    gradient[..., :-1] = of_left[..., 1:]
-    gradient[..., 1:] += of_right[..., :-1]
+    gradient = torch.zeros_like(grad_left)
+    gradient[..., :-1] = grad_left[..., 1:]
+    gradient[..., 1:] += grad_right[..., :-1]
     return gradient
 
 
@@ -122,9 +163,9 @@ def on_ring(values: Tensor) -> tuple[Tensor, Tensor]:
     return values.roll(1, -1), values.roll(-1, -1)
 
 
-def on_ring_gradient(of_left: Tensor, of_right: Tensor) -> Tensor:
+def on_ring_gradient(grad_left: Tensor, grad_right: Tensor) -> Tensor:
     """Gradient of the values, given those of what `on_ring` returns."""
-    return of_left.roll(-1, -1) + of_right.roll(1, -1)
+    return grad_left.roll(-1, -1) + grad_right.roll(1, -1)
 
 
 def on_table(values: Tensor, neighbours: Tensor) -> tuple[Tensor, Tensor]:
@@ -145,25 +186,6 @@ def neighbour_table(pairs: Pairs, n_wires: int) -> Tensor:
     degree = max(map(len, neighbours))
     table = [wires + [n_wires] * (degree - len(wires)) for wires in neighbours]
     return torch.tensor(table, dtype=torch.long).reshape(n_wires, degree).T.contiguous()
-
-
-def unentangled(angles: Tensor, weights: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
-    """<Z> without a CZ, for any number of blocks.
-
-    Args:
-        angles (Tensor of shape (batch, n_wires, 3)): in radians.
-        weights (Tensor of shape (n_blocks, n_wires, 3)): in radians.
-        scale, offset (Tensors): the noise, see `transfer_matrices`.
-
-    Returns:
-        Tensor of shape (batch, n_wires)
-    """
-    matrices = transfer_matrices(angles, weights, scale, offset)
-    first, *later = matrices.unbind(2)
-    vector = first[:, 0] + first[:, 1]  # |0> has <I> = <Z> = 1
-    for matrix in later:
-        vector = (matrix * vector).sum(1)
-    return vector[1]
 
 
 def _unit_vectors(angles: Tensor, weights: Tensor) -> Tensors:
@@ -193,7 +215,7 @@ def _unit_vectors(angles: Tensor, weights: Tensor) -> Tensors:
     return cosines, sines, x_2, y_2, x_3, x, y, z
 
 
-def _unit_vectors_gradient(of_x: Tensor, of_y: Tensor, of_z: Tensor, vectors: Tensors) -> Tensors:
+def _unit_vectors_gradient(grad_x: Tensor, grad_y: Tensor, grad_z: Tensor, vectors: Tensors) -> Tensors:
     """Gradients of angles and weights, given those of x, y and z and what `_unit_vectors` returned.
 
     The gradient of a turn's angle is the part of the gradient along the way the vector moves. Both are
@@ -202,22 +224,22 @@ def _unit_vectors_gradient(of_x: Tensor, of_y: Tensor, of_z: Tensor, vectors: Te
     cosines, sines, x_2, y_2, x_3, x, y, z = vectors
     cos_t, cos_s, cos_q, cos_p = cosines.unbind(0)
     sin_t, sin_s, sin_q, sin_p = sines.unbind(0)
-    of_p = torch.addcmul(of_y * x, of_x, y, value=-1)
-    of_x, of_y = (
-        torch.addcmul(cos_p * of_x, sin_p, of_y),
-        torch.addcmul(cos_p * of_y, sin_p, of_x, value=-1),
+    grad_p = torch.addcmul(grad_y * x, grad_x, y, value=-1)
+    grad_x, grad_y = (
+        torch.addcmul(cos_p * grad_x, sin_p, grad_y),
+        torch.addcmul(cos_p * grad_y, sin_p, grad_x, value=-1),
     )
-    of_q = torch.addcmul(of_x * z, of_z, x_3, value=-1)
-    of_x, of_z = (
-        torch.addcmul(cos_q * of_x, sin_q, of_z, value=-1),
-        torch.addcmul(cos_q * of_z, sin_q, of_x),
+    grad_q = torch.addcmul(grad_x * z, grad_z, x_3, value=-1)
+    grad_x, grad_z = (
+        torch.addcmul(cos_q * grad_x, sin_q, grad_z, value=-1),
+        torch.addcmul(cos_q * grad_z, sin_q, grad_x),
     )
-    of_s = torch.addcmul(of_y * x_2, of_x, y_2, value=-1)
-    of_x = torch.addcmul(cos_s * of_x, sin_s, of_y)
-    of_t = torch.addcmul(of_x * cos_t, of_z, sin_t, value=-1)
-    of_angles = torch.stack((of_p[1], of_t[0] + of_q[1], of_s.sum(0)), dim=-1)
-    of_turns = torch.stack((of_t, of_s, of_q, of_p)).sum(2)
-    of_weights = of_turns.new_zeros(2, 3, of_turns.shape[-1])
-    of_weights[0] = of_turns[1:, 0]  # phi, theta, omega of block 1 are its s, q, p
-    of_weights[1, :2] = of_turns[:2, 1].flip(0)  # phi, theta of block 2 are its s, t
-    return of_angles, of_weights.mT
+    grad_s = torch.addcmul(grad_y * x_2, grad_x, y_2, value=-1)
+    grad_x = torch.addcmul(cos_s * grad_x, sin_s, grad_y)
+    grad_t = torch.addcmul(grad_x * cos_t, grad_z, sin_t, value=-1)
+    grad_angles = torch.stack((grad_p[1], grad_t[0] + grad_q[1], grad_s.sum(0)), dim=-1)
+    grad_turns = torch.stack((grad_t, grad_s, grad_q, grad_p)).sum(2)
+    grad_weights = grad_turns.new_zeros(2, 3, grad_turns.shape[-1])
+    grad_weights[0] = grad_turns[1:, 0]  # phi, theta, omega of block 1 are its s, q, p
+    grad_weights[1, :2] = grad_turns[:2, 1].flip(0)  # phi, theta of block 2 are its s, t
+    return grad_angles, grad_weights.mT
