@@ -10,6 +10,7 @@ from cases import BACKENDS, DUPLICATES
 from torch import nn
 
 import sqdr
+from sqdr.backends.native import NativeCircuit
 from sqdr.circuit import entangled_pairs
 
 
@@ -192,6 +193,24 @@ def test_repr_says_what_the_circuit_is():
     text = repr(circuit_of("pennylane", noise=noise, shots=7))
     assert text.startswith("PennyLaneCircuit(n_wires=3, n_blocks=2, entanglement='linear', noise=")
     assert text.endswith("shots=7)")
+
+
+class Large(NativeCircuit):
+    """It says that a sample takes a gigabyte, or with a gradient two."""
+
+    def bytes_per_sample(self, dtype, device, needs_gradient):  # noqa: ARG002
+        return 2**31 if needs_gradient else 2**30
+
+
+@pytest.mark.parametrize(("is_enabled", "most"), [(True, 2), (False, 4)])
+def test_a_backend_that_knows_its_memory_refuses_what_does_not_fit(is_enabled, most, monkeypatch):
+    monkeypatch.setattr("sqdr.memory.available_bytes", lambda _: 2**32)
+    circuit, angles = Large(3, 2), torch.zeros(5, 9)
+    message = (
+        f"`angles` must hold at most {most} samples at a time, but 5 need .* the closed-form method"
+    )
+    with torch.set_grad_enabled(is_enabled), pytest.raises(ValueError, match=message):
+        circuit(angles)
 
 
 def tensor_noise():
