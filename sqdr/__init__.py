@@ -13,7 +13,7 @@ from sqdr.noise import (
     PhaseDamping,
     PhaseFlip,
 )
-from sqdr.registry import backend_names, create_circuit
+from sqdr.registry import backend_names, backends_with, create_circuit
 
 __all__ = [
     "SQDR_CNN",
@@ -29,6 +29,7 @@ __all__ = [
     "ReuploadCircuit",
     "__version__",
     "backend_names",
+    "backends_with",
     "create_circuit",
     "testing",
 ]

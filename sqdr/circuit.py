@@ -6,7 +6,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar, Literal, cast
+from typing import Any, ClassVar, Literal, Union, cast, get_args
 
 import numpy as np
 import torch
@@ -22,6 +22,8 @@ Entanglement = (
 )
 Capability = Literal["noise", "shots", "float64"]
 Pairs = tuple[tuple[int, int], ...]
+#: What stands for a backend: its name, or its class.
+Backend = Union[str, "type[ReuploadCircuit]"]
 
 
 class ReuploadCircuit(nn.Module, ABC):
@@ -79,6 +81,14 @@ class ReuploadCircuit(nn.Module, ABC):
 
     #: What the backend can do itself, beyond exact, noiseless float32 evaluation.
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        super().__init_subclass__(**options)
+        declared: Any = cls.capabilities
+        known = get_args(Capability)
+        if not (isinstance(declared, set | frozenset) and declared <= set(known)):
+            must = f"be a set of {', '.join(known)}"
+            raise argument_error(f"{cls.__name__}.capabilities", must, f"is {declared!r}")
 
     def __init__(
         self,
@@ -309,20 +319,20 @@ class ReuploadCircuit(nn.Module, ABC):
         else:
             nn.init.uniform_(self.weights, low, high)
 
-    def to_backend(self, name: str, **options: Any) -> ReuploadCircuit:
+    def to_backend(self, backend: Backend, **options: Any) -> ReuploadCircuit:
         """The same circuit, with a copy of its weights, on another backend.
 
         Weights keep their device, and their dtype where the backend can compute in it (they are
         rounded to float32 otherwise).
 
         Args:
-            name (str): one of `sqdr.backend_names()`.
+            backend (str or class): one of `sqdr.backend_names()`, or a subclass of this class.
             **options: further options of that backend. `shots` are not taken over unless given. The
                 state of the generator is, so that random noise is the same.
         """
         from sqdr.registry import create_circuit, load_backend
 
-        if "float64" in load_backend(name).capabilities:
+        if "float64" in load_backend(backend).capabilities:
             options.setdefault("dtype", self.weights.dtype)
         else:
             options.setdefault("dtype", torch.float32)
@@ -330,7 +340,7 @@ class ReuploadCircuit(nn.Module, ABC):
         options.setdefault("noise", copy.deepcopy(self.noise))
         with torch.random.fork_rng(devices=[]):  # the initial weights drawn here are thrown away
             circuit = create_circuit(
-                name,
+                backend,
                 self.n_wires,
                 self.n_blocks,
                 init_mode=self.init_mode,
@@ -358,9 +368,9 @@ class ReuploadCircuit(nn.Module, ABC):
     ) -> None:
         """Accept only the `basic` value of an argument if this backend lacks `capability`."""
         if value != basic and capability not in self.capabilities:
-            from sqdr.registry import backends_with
+            from sqdr.registry import built_in_with
 
-            able = ", ".join(backends_with(capability)) or "none"
+            able = f"{', '.join(built_in_with(capability))}, and sqdr.backends_with({capability!r})"
             raise argument_error(
                 argument,
                 f"be {basic} for a {type(self).__name__}",

@@ -1,14 +1,17 @@
 """Names of backends -> circuit classes, loaded when they are asked for.
 
 The built-in backends and those of other distributions (entry-point group `sqdr.backends`) stand in one
-table and go through one loader. A name that is built in cannot be taken by another distribution.
+table and go through one loader. A name that is built in cannot be taken by another distribution. Where a
+name is taken, so is a class: a backend needs no distribution to be used.
 """
 
+import sys
+from functools import reduce
 from importlib.metadata import EntryPoint, entry_points, packages_distributions, version
 from inspect import isabstract
-from typing import Any, get_args
+from typing import Any
 
-from sqdr.circuit import Capability, Entanglement, ReuploadCircuit
+from sqdr.circuit import Backend, Capability, Entanglement, ReuploadCircuit
 from sqdr.errors import ArgumentError, BackendError, MissingPackageError
 from sqdr.noise import NoiseModel
 from sqdr.validation import argument_error
@@ -21,6 +24,13 @@ _BUILT_IN = {
     "torchquantum": EntryPoint("torchquantum", "sqdr.backends.torchquantum:TorchQuantumCircuit", GROUP),
 }
 
+#: What their classes declare, to be read without importing a simulator.
+_CAPABILITIES: dict[str, frozenset[Capability]] = {
+    "native": frozenset({"noise", "float64"}),
+    "pennylane": frozenset({"noise", "shots", "float64"}),
+    "torchquantum": frozenset({"noise"}),
+}
+
 
 def backend_names() -> tuple[str, ...]:
     """Names of all registered backends, installed or not: built-in first, then plugins by name."""
@@ -28,21 +38,27 @@ def backend_names() -> tuple[str, ...]:
     return (*_BUILT_IN, *sorted(plugins - _BUILT_IN.keys()))
 
 
-def load_backend(name: str) -> type[ReuploadCircuit]:
-    """The circuit class of backend `name`.
+def load_backend(backend: Backend) -> type[ReuploadCircuit]:
+    """The circuit class of a backend's name, or the class itself.
 
     Raises:
-        ValueError: if no backend has this name.
+        ValueError: if no backend has this name, or a class is no subclass of `ReuploadCircuit` that can
+            be instantiated.
         MissingPackageError: if a package that the backend runs on is not installed.
         BackendError: a ValueError, if a plugin cannot be imported, is not a subclass of
-            `ReuploadCircuit` that can be instantiated, declares capabilities that do not exist, or
-            shares its name with another plugin.
+            `ReuploadCircuit` that can be instantiated, or shares its name with another plugin.
     """
-    if isinstance(name, str) and name in _BUILT_IN:
-        return _load_built_in(name)
-    plugins = [plugin for plugin in _plugins() if plugin.name == name]
+    if isinstance(backend, type):
+        if fault := _fault_of_class(backend):
+            must = "be a name or a subclass of sqdr.ReuploadCircuit that can be instantiated"
+            raise argument_error("backend", must, f"{backend.__name__} {fault}")
+        return backend
+    if isinstance(backend, str) and backend in _BUILT_IN:
+        return _load_built_in(backend)
+    plugins = [plugin for plugin in _plugins() if plugin.name == backend]
     if not plugins:
-        raise argument_error("backend", f"be one of {', '.join(backend_names())}", f"is {name!r}")
+        must = f"be one of {', '.join(backend_names())}, or a subclass of sqdr.ReuploadCircuit"
+        raise argument_error("backend", must, f"is {backend!r}")
     plugin, *others = plugins
     if others:
         also = " and ".join(f"{other.value}, of {_distribution(other)}" for other in others)
@@ -51,7 +67,7 @@ def load_backend(name: str) -> type[ReuploadCircuit]:
 
 
 def create_circuit(
-    backend: str,
+    backend: Backend,
     n_wires: int,
     n_blocks: int,
     *,
@@ -59,10 +75,10 @@ def create_circuit(
     noise: NoiseModel | None = None,
     **options: Any,
 ) -> ReuploadCircuit:
-    """A re-uploading circuit on the backend of this name.
+    """A re-uploading circuit on a backend.
 
     Args:
-        backend (str): one of `backend_names()`.
+        backend (str or class): one of `backend_names()`, or a subclass of `ReuploadCircuit`.
         n_wires (int): number of wires.
         n_blocks (int): number of re-uploading blocks.
         entanglement (str or sequence of pairs): "none", "linear", "circular" or pairs of wires.
@@ -79,14 +95,19 @@ def create_circuit(
     try:
         return circuit_class(n_wires, n_blocks, entanglement=entanglement, noise=noise, **options)
     except (Exception, SystemExit) as error:
-        if backend in _BUILT_IN or isinstance(error, ArgumentError):  # the caller's own
+        is_ours = isinstance(backend, type) or backend in _BUILT_IN
+        if is_ours or isinstance(error, ArgumentError):  # the caller's own
             raise
         (plugin,) = (plugin for plugin in _plugins() if plugin.name == backend)
         raise _fault(plugin, f"fails when a circuit is made: {_summary(error)}") from error
 
 
 def backends_with(capability: Capability) -> tuple[str, ...]:
-    """Names of the backends that work here and have `capability`."""
+    """Names of the backends that work here and have `capability`; all that are installed are loaded.
+
+    Args:
+        capability (str): "noise", "shots" or "float64".
+    """
     able = []
     for name in backend_names():
         try:
@@ -96,6 +117,19 @@ def backends_with(capability: Capability) -> tuple[str, ...]:
         if capability in backend.capabilities:
             able.append(name)
     return tuple(able)
+
+
+def built_in_with(capability: Capability) -> tuple[str, ...]:
+    """Names of the built-in backends that have `capability`, installed or not; nothing is imported."""
+    return tuple(name for name, declared in _CAPABILITIES.items() if capability in declared)
+
+
+def registered_name(backend: type[ReuploadCircuit]) -> str | None:
+    """The name that a class is registered under, if it is; nothing is imported."""
+    for table in (_BUILT_IN.values, _plugins):
+        for name in sorted(entry.name for entry in table() if _loaded(entry) is backend):
+            return name
+    return None
 
 
 def installed_version(name: str) -> str:
@@ -135,17 +169,25 @@ def _load_plugin(plugin: EntryPoint) -> type[ReuploadCircuit]:
             wanted, requirement = f"Backend `{plugin.name}`", _project(plugin) or missing
             raise MissingPackageError(wanted, None, missing, requirement) from error
         raise _fault(plugin, f"cannot be imported: {_summary(error)}") from error
+    if fault := _fault_of_class(backend):
+        raise _fault(plugin, fault)
+    loaded: type[ReuploadCircuit] = backend
+    return loaded
+
+
+def _loaded(entry: EntryPoint) -> Any:
+    """What an entry point names, if its module has been imported; None otherwise."""
+    module: Any = sys.modules.get(entry.module)
+    return reduce(lambda found, name: getattr(found, name, None), entry.attr.split("."), module)
+
+
+def _fault_of_class(backend: Any) -> str | None:
+    """Why something is not the class of a backend; None if it is."""
     if not (isinstance(backend, type) and issubclass(backend, ReuploadCircuit)):
-        raise _fault(plugin, f"is no subclass of sqdr.ReuploadCircuit but {backend!r}")
+        return f"is no subclass of sqdr.ReuploadCircuit but {backend!r}"
     if isabstract(backend):
-        undefined = ", ".join(sorted(backend.__abstractmethods__))
-        raise _fault(plugin, f"does not define {undefined}")
-    declared: Any = backend.capabilities
-    known = get_args(Capability)
-    if not (isinstance(declared, set | frozenset) and declared <= set(known)):
-        names = ", ".join(known)
-        raise _fault(plugin, f"declares the capabilities {declared!r}, not a set of {names}")
-    return backend
+        return f"does not define {', '.join(sorted(backend.__abstractmethods__))}"
+    return None
 
 
 def _fault(plugin: EntryPoint, fault: str) -> BackendError:

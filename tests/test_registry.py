@@ -14,7 +14,7 @@ import torch
 import sqdr
 from sqdr.backends.native import NativeCircuit
 from sqdr.experiment.cli import main
-from sqdr.registry import backends_with, load_backend
+from sqdr.registry import backends_with, built_in_with, load_backend, registered_name
 from sqdr.testing import BackendCheckError
 
 
@@ -60,9 +60,85 @@ def test_backends_with_a_capability(capability, backends):
     assert tuple(name for name in backends_with(capability) if name in built_in) == backends
 
 
+@pytest.mark.parametrize("name", ["native", "pennylane", "torchquantum"])
+def test_the_capabilities_of_the_table_are_those_of_the_classes(name):
+    listed = {c for c in ("noise", "shots", "float64") if name in built_in_with(c)}
+    assert listed == load_backend(name).capabilities
+
+
+class Zeros(sqdr.ReuploadCircuit):
+    """A backend that no distribution registers."""
+
+    def expectation_values(self, angles, weights):
+        return 0 * (angles + weights[0]).sum(-1)
+
+
+def test_a_class_is_taken_for_a_name():
+    circuit = sqdr.create_circuit(Zeros, 3, 2, entanglement="circular")
+    assert (type(circuit), circuit.entanglement) == (Zeros, "circular")
+    moved = sqdr.create_circuit("native", 3, 2).to_backend(Zeros)
+    assert torch.equal(moved(torch.ones(2, 9)), torch.zeros(2, 3))
+
+
+@pytest.mark.parametrize(
+    ("backend", "fault"),
+    [
+        (dict, "dict is no subclass of sqdr.ReuploadCircuit"),
+        (sqdr.ReuploadCircuit, "ReuploadCircuit does not define expectation_values"),
+    ],
+)
+def test_a_class_that_is_no_backend_is_refused(backend, fault):
+    with pytest.raises(sqdr.ArgumentError, match=rf"^Argument `backend` must be a name or .* {fault}"):
+        sqdr.create_circuit(backend, 3, 2)
+
+
+def test_what_a_class_raises_itself_passes_as_it_is():
+    class Unlicensed(Zeros):
+        def __init__(self, *_, **__):
+            raise RuntimeError("no licence")
+
+    with pytest.raises(RuntimeError, match="^no licence$"):
+        sqdr.create_circuit(Unlicensed, 3, 2)
+
+
+@pytest.mark.parametrize("capabilities", [{"gpu"}, "noise", ["noise"], None])
+def test_capabilities_are_checked_when_the_class_is_made(capabilities):
+    message = r"^Argument `Mine.capabilities` must be a set of noise, shots, float64, but is "
+    with pytest.raises(sqdr.ArgumentError, match=message + re.escape(repr(capabilities))):
+        type("Mine", (Zeros,), {"capabilities": capabilities})
+
+
+def test_a_registered_class_has_its_name(install):
+    install("zeros", "named_backend", ZEROS)
+    assert registered_name(load_backend("zeros")) == "zeros"
+    assert registered_name(load_backend("native")) == "native"
+    assert registered_name(Zeros) is None
+
+
+def test_a_refusal_names_who_can_and_imports_none_of_them():
+    printed = run_python(
+        """
+        import sys, sqdr
+
+        class Noiseless(sqdr.ReuploadCircuit):
+            def expectation_values(self, angles, weights):
+                return angles.sum(-1)
+
+        try:
+            Noiseless(2, 2, noise=sqdr.NoiseModel(readout_error=0.1))
+        except ValueError as error:
+            print(str(error).partition("; ")[2])
+        print([name for name in ("numba", "pennylane", "torchquantum") if name in sys.modules])
+        """
+    )
+    able = "backends that can: native, pennylane, torchquantum, and sqdr.backends_with('noise')."
+    assert printed == f"{able}\n[]"
+
+
 @pytest.mark.parametrize("name", ["cirq", "", None, 3, ["native"]], ids=str)
 def test_unknown_name_lists_the_choices(name):
     choices = "native, pennylane, torchquantum.*"
+    choices += "or a subclass of sqdr.ReuploadCircuit"
     message = f"^Argument `backend` must be one of {choices}, but is {re.escape(repr(name))}\\.$"
     with pytest.raises(ValueError, match=message):
         sqdr.create_circuit(name, 3, 2)
@@ -100,11 +176,11 @@ FAULTS = {
     ),
     "unknown capability": (
         f"{ZEROS}\n        capabilities = {{'gpu'}}",
-        r"declares the capabilities {'gpu'}, not a set of noise, shots, float64\.",
+        r"cannot be imported: ArgumentError: .* must be a set of noise, shots, float64, but is {'gpu'}",
     ),
     "capabilities without a set": (
         f"{ZEROS}\n        capabilities = 'noise'",
-        r"declares the capabilities 'noise', not a set of noise, shots, float64\.",
+        r"cannot be imported: ArgumentError: .* must be a set of noise, shots, float64, but is 'noise'",
     ),
     "fails at construction": (
         f"{ZEROS}\n        def __init__(self, *_, **__): raise RuntimeError('no licence')",

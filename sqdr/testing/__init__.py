@@ -9,7 +9,7 @@ or, each check as a test of its own,
     def test_backend(check):
         sqdr.testing.check_backend("my-backend", [check])
 
-Circuits have at most four wires and three blocks. The reference is `sqdr.testing.reference`.
+The class of a backend may stand for its name. Circuits have at most four wires and three blocks. The reference is `sqdr.testing.reference`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -18,6 +18,7 @@ from typing import Any
 
 import torch
 
+from sqdr.circuit import Backend
 from sqdr.testing import layer, noise, values
 from sqdr.testing.subject import Subject
 from sqdr.validation import argument_error
@@ -49,14 +50,16 @@ class BackendCheckError(AssertionError):
         return type(self), self._arguments  # it may be raised in another process
 
 
-def check_backend(name: str, checks: Sequence[str] | None = None, **options: Any) -> None:
+def check_backend(backend: Backend, checks: Sequence[str] | None = None, **options: Any) -> None:
     """Check that a backend is right, differentiable, and keeps to itself.
 
     Needs neither pytest nor an optional package beyond those of the backend. Checks of noise are made
-    where the backend declares the capability "noise" and does not refuse it with these options.
+    where the backend declares the capability "noise" and does not refuse it with these options. Those
+    that send a circuit away need a class that is found by its name where the circuit arrives: `pickling`
+    is not made for a class of a function, `processes` nor for one of the main program either.
 
     Args:
-        name (str): one of `sqdr.backend_names()`.
+        backend (str or class): one of `sqdr.backend_names()`, or a subclass of `ReuploadCircuit`.
         checks (sequence of str or None): names of `CHECKS`. Default: all.
         **options: arguments of the backend's own class, for instance `device="lightning.qubit"`.
 
@@ -65,17 +68,10 @@ def check_backend(name: str, checks: Sequence[str] | None = None, **options: Any
             exception of the first.
         ValueError, ImportError: if there is no such check or none at all, or the backend does not load.
     """
-    chosen = list(CHECKS) if checks is None else list(checks)
-    if not chosen:
-        raise argument_error("checks", "hold a name", "is empty")
-    for check in chosen:
-        if check not in CHECKS:
-            raise argument_error("checks", f"be among {', '.join(CHECKS)}", f"holds {check!r}")
+    chosen = check_names(checks)
     with _settings_as_they_were():
-        subject = Subject(name, options)
-    if not subject.can("noise"):
-        of_noise = {check.__name__ for check in noise.CHECKS}
-        chosen = [check for check in chosen if check not in of_noise]
+        subject = Subject(backend, options)
+    chosen = [check for check in chosen if check not in _left_out(subject)]
     failures: dict[str, Exception] = {}
     for check in chosen:
         try:
@@ -86,7 +82,28 @@ def check_backend(name: str, checks: Sequence[str] | None = None, **options: Any
             failures[check] = error
     if failures:
         first, *_ = failures.values()
-        raise BackendCheckError(name, len(chosen), failures) from first
+        raise BackendCheckError(subject.name, len(chosen), failures) from first
+
+
+def check_names(checks: Sequence[str] | None) -> list[str]:
+    """The checks to be made; ValueError if one has no such name, or there is none."""
+    chosen = list(CHECKS) if checks is None else list(checks)
+    if not chosen:
+        raise argument_error("checks", "hold a name", "is empty")
+    for check in chosen:
+        if check not in CHECKS:
+            raise argument_error("checks", f"be among {', '.join(CHECKS)}", f"holds {check!r}")
+    return chosen
+
+
+def _left_out(subject: Subject) -> set[str]:
+    """Names of the checks that say nothing about this backend."""
+    found = set() if subject.can("noise") else {check.__name__ for check in noise.CHECKS}
+    if not subject.is_importable:
+        found |= {"processes"}
+        if not subject.is_named:
+            found |= {"pickling"}
+    return found
 
 
 @contextmanager

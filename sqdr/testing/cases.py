@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from sqdr.circuit import ReuploadCircuit
+from sqdr.circuit import Backend, ReuploadCircuit
 from sqdr.noise import NoiseModel, named_channel
 from sqdr.registry import create_circuit, load_backend
 from sqdr.testing import reference
@@ -103,7 +103,7 @@ class Case:
         return generator.uniform(-4, 4, (batch, 3 * self.n_wires)), weights
 
     def circuit(
-        self, backend: str, weights: Any, dtype: torch.dtype | None = None, **options: Any
+        self, backend: Backend, weights: Any, dtype: torch.dtype | None = None, **options: Any
     ) -> ReuploadCircuit:
         """This circuit on a backend; the default dtype is the most precise one of the backend."""
         if dtype is None:

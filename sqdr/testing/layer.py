@@ -7,7 +7,7 @@ import pickle
 import random
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from threading import Barrier, Thread
 from typing import Any
@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sqdr.circuit import ReuploadCircuit
+from sqdr.circuit import Backend, ReuploadCircuit
 from sqdr.noise import NoiseModel
 from sqdr.registry import create_circuit
 from sqdr.testing.cases import Case
@@ -174,7 +174,7 @@ def global_settings(subject: Subject) -> None:
     create_circuit("native", 3, 2)  # which draws its initial weights, and nothing else
     before = _settings()
     torch.set_rng_state(random_state)
-    circuit = create_circuit(subject.name, 3, 2, **subject.options)
+    circuit = create_circuit(subject.backend, 3, 2, **subject.options)
     _expect_settings("making a circuit", before)
     angles = torch.linspace(-2, 2, 18).reshape(2, 9).requires_grad_()
     before = _settings()
@@ -185,9 +185,11 @@ def global_settings(subject: Subject) -> None:
 def initial_weights(subject: Subject) -> None:
     """One seed of torch gives the same initial weights on every backend."""
     drawn = []
-    for name, options in (("native", {}), (subject.name, subject.options)):
+    both: list[tuple[Backend, Mapping[str, Any]]]
+    both = [("native", {}), (subject.backend, subject.options)]
+    for backend, options in both:
         torch.manual_seed(5)
-        drawn.append(create_circuit(name, 3, 2, init_range=(-1, 1), **options).weights)
+        drawn.append(create_circuit(backend, 3, 2, init_range=(-1, 1), **options).weights)
     expect_close("the weights of seed 5", drawn[1], drawn[0], 0.0)
     expect(bool(drawn[1].requires_grad), "the weights are not trained")
 
@@ -216,7 +218,7 @@ def other_backends(subject: Subject) -> None:
     for case in _cases(subject):
         circuit, angles = subject.circuit(case), subject.angles(case, 2)
         away = circuit.to_backend("native", dtype=subject.dtype)
-        back = away.to_backend(subject.name, **subject.options)
+        back = away.to_backend(subject.backend, **subject.options)
         for there in (away, back):
             expect(there.pairs == circuit.pairs, f"{case}: the pairs are {there.pairs}")
             expect(there.noise == circuit.noise, f"{case}: the noise is {there.noise}")
@@ -251,7 +253,7 @@ def processes(subject: Subject) -> None:
     """In a new process, a circuit that is sent there and one that is made there work as here."""
     circuit, angles = subject.circuit(_CASE), subject.angles(_CASE, 2)
     options = {"dtype": subject.dtype, **subject.options}
-    sent = (circuit, angles, subject.name, options)
+    sent = (circuit, angles, subject.backend, options)
     ran = subprocess.run(
         [sys.executable, "-c", _NEW_PROCESS],
         input=pickle.dumps(sys.path) + pickle.dumps(sent),
@@ -270,9 +272,9 @@ def processes(subject: Subject) -> None:
 _NEW_PROCESS = """
 import json, pickle, sys
 sys.path[:] = pickle.load(sys.stdin.buffer)
-circuit, angles, name, options = pickle.load(sys.stdin.buffer)
+circuit, angles, backend, options = pickle.load(sys.stdin.buffer)
 import sqdr
-made = sqdr.create_circuit(name, circuit.n_wires, circuit.n_blocks, **options)
+made = sqdr.create_circuit(backend, circuit.n_wires, circuit.n_blocks, **options)
 made.load_state_dict(circuit.state_dict())
 print(json.dumps([circuit(angles).tolist(), made(angles).tolist()]))
 """

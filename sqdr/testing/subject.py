@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping, Sequence
+from functools import reduce
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from sqdr.circuit import Capability, ReuploadCircuit
+from sqdr.circuit import Backend, Capability, ReuploadCircuit
 from sqdr.noise import BitFlip, NoiseModel
 from sqdr.registry import load_backend
 from sqdr.testing.cases import Case
@@ -21,17 +23,20 @@ class Subject:
     """A backend under test.
 
     Args:
-        name (str): of the backend.
+        backend (str or class): its name, or its class.
         options (mapping): arguments of its class, beyond those of `ReuploadCircuit`.
 
     Attributes:
+        name (str): of the backend, or of its class.
         dtype (torch.dtype): the most precise one that the backend declares.
     """
 
-    def __init__(self, name: str, options: Mapping[str, Any]) -> None:
-        self.name = name
+    def __init__(self, backend: Backend, options: Mapping[str, Any]) -> None:
+        self.backend = backend
         self.options = options
-        self._capabilities = load_backend(name).capabilities
+        self._class = load_backend(backend)
+        self.name = backend if isinstance(backend, str) else backend.__name__
+        self._capabilities = self._class.capabilities
         self.dtype = torch.float64 if self.can("float64") else torch.float32
         noise = NoiseModel((BitFlip(0.1),))
         if options and self.can("noise") and self.refuses(noise=noise) and not self.refuses():
@@ -49,13 +54,25 @@ class Subject:
         return False
 
     @property
+    def is_named(self) -> bool:
+        """Whether the class is found by its name, as pickle looks for it."""
+        module: Any = sys.modules.get(self._class.__module__)
+        names = self._class.__qualname__.split(".")
+        return reduce(lambda found, name: getattr(found, name, None), names, module) is self._class
+
+    @property
+    def is_importable(self) -> bool:
+        """Whether another process finds it, too."""
+        return self.is_named and self._class.__module__ != "__main__"
+
+    @property
     def tolerance(self) -> float:
         return TOLERANCES[self.dtype]
 
     def circuit(self, case: Case, **options: Any) -> ReuploadCircuit:
         """The circuit of a case, with the weights that `Case.draw` gives it."""
         _, weights = case.draw()
-        return case.circuit(self.name, weights, **{"dtype": self.dtype, **self.options, **options})
+        return case.circuit(self.backend, weights, **{"dtype": self.dtype, **self.options, **options})
 
     def angles(self, case: Case, batch: int = 4) -> Tensor:
         """Angles (batch, 3 * n_wires) that `Case.draw` gives, in the most precise dtype."""

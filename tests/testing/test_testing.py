@@ -11,20 +11,10 @@ import torch
 import wrong_backends
 from cases import BACKENDS
 
+from sqdr.backends.native import NativeCircuit
 from sqdr.testing import CHECKS, BackendCheckError, check_backend, reference
 
-WRONG = {kind.__name__: kind.meant for kind in wrong_backends.Wrong.__subclasses__()}
-
-
-@pytest.fixture
-def register(tmp_path, monkeypatch):
-    """Registers every class of `wrong_backends` under its name."""
-    monkeypatch.syspath_prepend(tmp_path)
-    info = tmp_path / "wrong_backends-1.0.dist-info"
-    info.mkdir()
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: wrong-backends\nVersion: 1.0\n")
-    lines = [f"{name} = wrong_backends:{name}" for name in WRONG]
-    (info / "entry_points.txt").write_text("\n".join(["[sqdr.backends]", *lines]))
+WRONG = wrong_backends.Wrong.__subclasses__()
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -35,19 +25,18 @@ def test_our_backends_pass(backend, check):
 
 def test_options_reach_the_backend():
     check_backend("pennylane", ["entanglement"], device="default.mixed")
-    with pytest.raises(BackendCheckError, match=r"- entanglement: ValueError: Argument `method` must"):
+    with pytest.raises(BackendCheckError, match=r"- entanglement: ArgumentError: Argument `method` must"):
         check_backend("native", ["entanglement"], method="causal-cone")
 
 
 NEEDS_CUDA = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
 
 
-@pytest.mark.usefixtures("register")
 @pytest.mark.parametrize(
     ("backend", "meant"),
     [
-        pytest.param(name, meant, marks=NEEDS_CUDA if meant == "devices" else ())
-        for name, meant in WRONG.items()
+        pytest.param(wrong, wrong.meant, marks=NEEDS_CUDA if wrong.meant == "devices" else ())
+        for wrong in WRONG
     ],
 )
 def test_a_fault_fails_the_check_meant_for_it_and_none_before(backend, meant):
@@ -58,13 +47,12 @@ def test_a_fault_fails_the_check_meant_for_it_and_none_before(backend, meant):
 
 
 def test_every_check_is_meant_for_a_fault():
-    assert set(WRONG.values()) == set(CHECKS)
+    assert {wrong.meant for wrong in WRONG} == set(CHECKS)
 
 
-@pytest.mark.usefixtures("register")
 def test_the_error_names_each_failed_check_and_what_it_wants():
     with pytest.raises(AssertionError) as raised:
-        check_backend("RingForChain", ["shapes", "entanglement", "gradient_of_angles"])
+        check_backend(wrong_backends.RingForChain, ["shapes", "entanglement", "gradient_of_angles"])
     assert re.fullmatch(
         r"""Backend `RingForChain` fails 2 of 3 checks:
 - entanglement: 3wires-2blocks-linear: <Z> is off by up to [\d.]+, where 1e-09 is allowed
@@ -76,12 +64,39 @@ def test_the_error_names_each_failed_check_and_what_it_wants():
     assert raised.value.__cause__ is raised.value.failures["entanglement"]
 
 
-@pytest.mark.usefixtures("register")
 def test_a_check_leaves_settings_and_random_states_as_they_were():
     before = torch.get_default_dtype(), torch.get_rng_state().tolist()
     with pytest.raises(BackendCheckError):
-        check_backend("ChangedDefaultDtype", ["initial_weights", "global_settings"], method=None)
+        check_backend(wrong_backends.ChangedDefaultDtype, ["initial_weights", "global_settings"], method=None)
     assert (torch.get_default_dtype(), torch.get_rng_state().tolist()) == before
+
+
+class Renamed(NativeCircuit):
+    """A right backend that no distribution registers."""
+
+
+@pytest.mark.parametrize("check", ["entanglement", "initial_weights", "other_backends", "processes"])
+def test_a_class_is_checked_where_it_stands(check):
+    check_backend(Renamed, [check])
+
+
+@pytest.mark.parametrize("check", ["pickling", "processes"])
+def test_a_class_of_a_function_is_not_sent_away(check):
+    class Local(NativeCircuit):
+        pass
+
+    check_backend(Local, [check])
+
+
+def test_a_class_of_the_main_program_is_pickled_and_not_sent_away(monkeypatch):
+    monkeypatch.setattr(sys.modules["__main__"], "Renamed", Renamed, raising=False)
+    monkeypatch.setattr(Renamed, "__module__", "__main__")
+    check_backend(Renamed, ["pickling", "processes"])
+
+
+def test_a_class_that_is_no_backend_is_refused():
+    with pytest.raises(ValueError, match=r"^Argument `backend` must be a name or .*, but dict is no"):
+        check_backend(dict)
 
 
 def test_an_unknown_check_is_refused():
@@ -91,9 +106,8 @@ def test_an_unknown_check_is_refused():
         check_backend("native", ["speed"])
 
 
-@pytest.mark.usefixtures("register")
 def test_checks_of_noise_are_not_made_of_a_backend_without_it():
-    check_backend("UndeclaredNoise", ["channels"])
+    check_backend(wrong_backends.UndeclaredNoise, ["channels"])
 
 
 def test_checks_of_noise_are_not_made_with_options_that_refuse_it():
@@ -103,7 +117,7 @@ def test_checks_of_noise_are_not_made_with_options_that_refuse_it():
 @pytest.mark.parametrize("method", ["causal-cone", "exact"])
 def test_options_that_refuse_more_than_noise_excuse_nothing(method):
     with pytest.raises(
-        BackendCheckError, match=r"- order_of_channels: ValueError: Argument `method` must"
+        BackendCheckError, match=r"- order_of_channels: ArgumentError: Argument `method` must"
     ):
         check_backend("native", ["order_of_channels"], method=method)
 
