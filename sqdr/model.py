@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from sqdr.bounds import MAX_ARGUMENTS
-from sqdr.circuit import Entanglement
+from sqdr.circuit import Backend, Entanglement, ReuploadCircuit
 from sqdr.noise import NoiseModel
-from sqdr.registry import create_circuit
+from sqdr.registry import create_circuit, registered_name
 from sqdr.spiking import MIN_IMAGE_SIZE, SpikingEncoder
 from sqdr.validation import argument_error, check_integer, check_number
 
@@ -40,7 +40,8 @@ class SQDR_CNN(nn.Module):
             (0, 2 * pi).
         use_mlp (bool): the published switch of the head: True stands for head="linear-relu", False for
             head="none". Default: True.
-        backend (str): one of `sqdr.backend_names()`. Default: "native".
+        backend (str or class): one of `sqdr.backend_names()`, or a subclass of `ReuploadCircuit`.
+            Default: "native".
         noise (NoiseModel or None): noise of the circuit. Default: None.
         entanglement (str or sequence of pairs): see `ReuploadCircuit`. Default: "linear".
         width (int): factor of the front end's channels. Default: 1.
@@ -51,6 +52,12 @@ class SQDR_CNN(nn.Module):
             says.
         **options: further options of the backend.
 
+    Attributes:
+        circuit (nn.Module): maps angles (batch, 3 * n_wires) to expectation values (batch, n_wires).
+        quantum (ReuploadCircuit or None): the circuit, unless a classical module has taken its place.
+        backend (str, class or None): that of the circuit, by its name or, if it is not registered, its
+            class.
+
     Shape:
         images (Tensor of shape (batch, in_channels, height, width)): in [0, 1], at least 8 x 8.
         returns (Tensor of shape (batch, num_class)): logits, or (batch, n_wires) with head="none".
@@ -60,6 +67,8 @@ class SQDR_CNN(nn.Module):
             training mode on CUDA and in compiled code, values outside [0, 1] are reported by an
             asynchronous assertion instead, so that no step waits for the device.
     """
+
+    circuit: nn.Module
 
     def __init__(
         self,
@@ -72,7 +81,7 @@ class SQDR_CNN(nn.Module):
         init_range: Sequence[float] = (0.0, 2 * math.pi),
         use_mlp: bool = True,
         *,
-        backend: str = "native",
+        backend: Backend = "native",
         noise: NoiseModel | None = None,
         entanglement: Entanglement = "linear",
         width: int = 1,
@@ -105,29 +114,44 @@ class SQDR_CNN(nn.Module):
         )
         self.spiking = SpikingEncoder(T, in_channels, 3 * n_wires, width)
         self.circuit = circuit
-        self.backend = backend
         self.head = build_head(head, n_wires, num_class)
 
     def forward(self, images: Tensor) -> Tensor:
         return cast(Tensor, self.head(self.circuit(self.angles(images))))
+
+    @property
+    def quantum(self) -> ReuploadCircuit | None:
+        """The circuit, unless a classical module has taken its place."""
+        return self.circuit if isinstance(self.circuit, ReuploadCircuit) else None
+
+    @property
+    def backend(self) -> Backend | None:
+        """The backend of the circuit: its name or, if it is not registered, its class."""
+        if self.quantum is None:
+            return None
+        return registered_name(type(self.quantum)) or type(self.quantum)
 
     def angles(self, images: Tensor) -> Tensor:
         """What the circuit reads: scaled firing rates (batch, 3 * n_wires), in radians."""
         self._check(images)
         return self.angle_scale * cast(Tensor, self.spiking(images))
 
-    def to_backend(self, name: str, **options: Any) -> SQDR_CNN:
+    def to_backend(self, backend: Backend, **options: Any) -> SQDR_CNN:
         """A copy of the model, same weights, whose circuit runs on another backend.
 
         Args:
-            name (str): one of `sqdr.backend_names()`.
+            backend (str or class): one of `sqdr.backend_names()`, or a subclass of `ReuploadCircuit`.
             **options: further options of that backend.
+
+        Raises:
+            ValueError: if the model has no quantum circuit, or the backend cannot evaluate it.
         """
-        circuit = self.circuit.to_backend(name, **options)
+        if self.quantum is None:
+            is_what = f"is a {type(self.circuit).__name__}"
+            raise argument_error("circuit", "be a ReuploadCircuit to change its backend", is_what)
+        circuit = self.quantum.to_backend(backend, **options)
         # The copy takes the new circuit without a detour through a copy of the old one.
-        model = copy.deepcopy(self, memo={id(self.circuit): circuit})
-        model.backend = name
-        return model
+        return copy.deepcopy(self, memo={id(self.circuit): circuit})
 
     def save_pretrained(
         self,
@@ -184,7 +208,7 @@ class SQDR_CNN(nn.Module):
     def from_pretrained(
         cls,
         folder: str | os.PathLike[str],
-        backend: str | None = None,
+        backend: Backend | None = None,
         noise: NoiseModel | Literal["saved"] | None = "saved",
         **options: Any,
     ) -> Self:
@@ -197,8 +221,8 @@ class SQDR_CNN(nn.Module):
 
         Args:
             folder (path): on this machine.
-            backend (str or None): one of `sqdr.backend_names()`. Default: None, the one of the model
-                that was saved.
+            backend (str, class or None): one of `sqdr.backend_names()`, or a subclass of
+                `ReuploadCircuit`. Default: None, the one of the model that was saved.
             noise (NoiseModel, "saved" or None): noise of the circuit. Default: "saved", that of the
                 model that was saved.
             **options: further options of the backend.

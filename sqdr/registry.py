@@ -1,8 +1,8 @@
 """Names of backends -> circuit classes, loaded when they are asked for.
 
 The built-in backends and those of other distributions (entry-point group `sqdr.backends`) stand in one
-table and go through one loader. A name that is built in cannot be taken by another distribution. Where a
-name is taken, so is a class: a backend needs no distribution to be used.
+table and go through one loader. A name that is built in cannot be taken by another distribution. A
+class is taken wherever a name is: a backend needs no distribution to be used.
 """
 
 import sys

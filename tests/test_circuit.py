@@ -107,7 +107,9 @@ class Noiseless(sqdr.ReuploadCircuit):
 
 def test_noise_is_refused_with_the_backends_that_can():
     noise = sqdr.NoiseModel((sqdr.BitFlip(0.1),))
-    with pytest.raises(ValueError, match=r"`noise` must be None .* native, pennylane, torchquantum, and "):
+    with pytest.raises(
+        ValueError, match=r"`noise` must be None .* native, pennylane, torchquantum, and "
+    ):
         Noiseless(3, 2, noise=noise)
 
 

@@ -220,3 +220,34 @@ def test_images_of_another_precision(of_model, of_images):
     logits = model(images)
     assert logits.dtype == of_model
     assert torch.equal(logits, model(images.to(of_model)))
+
+
+class Unregistered(sqdr.ReuploadCircuit):
+    """A backend that no distribution registers: <Z> of the first block without entanglement."""
+
+    def expectation_values(self, angles, weights):
+        return torch.cos(angles[..., 1]) * torch.cos(weights[0, :, 1])
+
+
+def test_a_class_is_a_backend():
+    model = sqdr.SQDR_CNN(2, 1, 3, n_wires=2, backend=Unregistered)
+    assert (model.backend, type(model.quantum)) == (Unregistered, Unregistered)
+    moved = model.to_backend("native")
+    assert moved.backend == "native"
+    assert moved.to_backend(Unregistered).backend is Unregistered
+
+
+def test_the_backend_is_that_of_the_circuit():
+    model = sqdr.SQDR_CNN(2, 1, 3, n_wires=2)
+    model.circuit = model.quantum.to_backend("pennylane")
+    assert model.backend == "pennylane"
+    with pytest.raises(AttributeError):
+        model.backend = "native"
+
+
+def test_a_model_without_a_circuit_has_no_backend():
+    model = sqdr.SQDR_CNN(2, 1, 3, n_wires=2)
+    model.circuit = torch.nn.Linear(6, 2)
+    assert (model.quantum, model.backend) == (None, None)
+    with pytest.raises(sqdr.ArgumentError, match=r"^Argument `circuit` must be a ReuploadCircuit to "):
+        model.to_backend("native")

@@ -97,7 +97,7 @@ def test_what_a_class_raises_itself_passes_as_it_is():
         def __init__(self, *_, **__):
             raise RuntimeError("no licence")
 
-    with pytest.raises(RuntimeError, match="^no licence$"):
+    with pytest.raises(RuntimeError, match=r"^no licence$"):
         sqdr.create_circuit(Unlicensed, 3, 2)
 
 
@@ -373,3 +373,23 @@ def test_a_package_that_fails_inside_is_broken_not_missing(tmp_path, monkeypatch
 def test_errors_pass_from_process_to_process(error):
     again = pickle.loads(pickle.dumps(error))
     assert (type(again), str(again)) == (type(error), str(error))
+
+
+def test_the_shell_checks_a_backend(install, capsys):
+    install("zeros", "checked_backend", ZEROS)
+    assert main(["check-backend", "zeros"]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].split() == ["double_precision", "passes"]
+    assert "rotations                     FAILS" in lines
+    assert any(re.match(r"Backend `zeros` fails \d+ of \d+ checks:", line) for line in lines)
+
+
+def test_the_shell_knows_a_backend_that_is_right(monkeypatch, capsys):
+    monkeypatch.setattr("sqdr.testing.CHECKS", {"wires": sqdr.testing.CHECKS["wires"]})
+    assert main(["check-backend", "native"]) == 0
+    assert capsys.readouterr().out.split() == ["wires", "passes"]
+
+
+def test_the_shell_refuses_to_check_what_does_not_exist(capsys):
+    assert main(["check-backend", "abacus"]) == 2
+    assert "error: Argument `backend` must be one of native" in capsys.readouterr().err

@@ -105,6 +105,8 @@ def _run(arguments: Sequence[str] | None) -> int:
             return _bench(parser.instantiate(options).bench)
         case "backends":
             return _backends()
+        case "check-backend":
+            return _check_backend(options["check-backend"].backend)
     parser.print_help()
     return 0
 
@@ -160,6 +162,9 @@ def _parser() -> tuple[Any, Mapping[str, Any]]:
     subcommands.add_subcommand("bench", bench, help="find the fastest backend for a circuit")
     backends = new_parser("List the backends and whether they work here.")
     subcommands.add_subcommand("backends", backends, help="list the backends")
+    check = new_parser("Check that a backend is right, against an independent simulator.")
+    check.add_argument("backend", type=str, help="name of the backend")
+    subcommands.add_subcommand("check-backend", check, help="check that a backend is right")
     return parser, subcommands.choices
 
 
@@ -395,6 +400,22 @@ def _backends() -> int:
             print(f"{name:<14}works    {installed_version(name)}")
     for name, distribution in shadowed_plugins():
         print(f"{name:<14}ignored  {distribution} registers this name, which is built in")
+    return 0
+
+
+def _check_backend(backend: str) -> int:
+    """One line for each check of the conformance kit; 1 if the backend fails one."""
+
+    def show(check: str, failure: Exception | None) -> None:
+        print(f"{check:<30}{'passes' if failure is None else 'FAILS'}", flush=True)
+
+    try:
+        sqdr.testing.check_backend(backend, progress=show)
+    except sqdr.testing.BackendCheckError as failures:
+        print(failures)
+        return 1
+    except (ValueError, ImportError) as error:
+        return _fail(error)
     return 0
 
 

@@ -158,12 +158,13 @@ def evaluate(options: EvaluationOptions) -> list[Evaluation]:
     rows = []
     with Progress(transient=True, disable=not sys.stdout.isatty()) as progress:
         for number, model in enumerate(models, 1):
-            noise = noise_in_words(model.circuit.noise)
+            noise = noise_in_words(model.quantum.noise if model.quantum else None)
             batches = zip(*(torch.split(t, options.batch_size) for t in (images, labels)), strict=True)
-            title = f"{model.backend} ({number} of {len(models)})"
+            backend = str(model.backend)
+            title = f"{backend} ({number} of {len(models)})"
             torch.manual_seed(options.seed)
             measured = _measured(model, progress.track(list(batches), description=title))
-            rows.append(Evaluation(model.backend, noise, len(labels), *measured))
+            rows.append(Evaluation(backend, noise, len(labels), *measured))
     return rows
 
 

@@ -10,11 +10,12 @@ import os
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, Literal, TypeVar, cast
 
 import torch
 from torch import Tensor, nn
 
+from sqdr.circuit import Backend, ReuploadCircuit
 from sqdr.errors import MissingPackageError
 from sqdr.files import UNFINISHED
 from sqdr.model import SQDR_CNN, build_head
@@ -94,7 +95,7 @@ def save(
 def load(
     model_class: type[Model],
     folder: Path,
-    backend: str | None,
+    backend: Backend | None,
     noise: NoiseModel | Literal["saved"] | None,
     options: Mapping[str, Any],
 ) -> Model:
@@ -110,10 +111,11 @@ def load(
     # The initial weights drawn here are thrown away.
     with torch.random.fork_rng(devices=[]), torch.device("cpu"):
         model = model_class(**arguments, **options)
-    dtype = model.circuit.weights.dtype
+    circuit = cast(ReuploadCircuit, model.quantum)
+    dtype = circuit.weights.dtype
     model.load_state_dict(weights, strict=noise == "saved", assign=True)
-    if "dtype" in options or "float64" not in model.circuit.capabilities:
-        model.circuit.to(dtype)
+    if "dtype" in options or "float64" not in circuit.capabilities:
+        circuit.to(dtype)
     return model.eval()
 
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from torch import nn
 
+from sqdr.circuit import ReuploadCircuit
 from sqdr.errors import MissingPackageError
 from sqdr.model import SQDR_CNN
 from sqdr.noise import NoiseModel
@@ -99,6 +100,7 @@ def model_card(
     Raises:
         ValueError: if a metric is no finite number, or a text is not one printable line.
     """
+    circuit = cast(ReuploadCircuit, model.quantum)
     for split, values in metrics.items():
         for metric, value in values.items():
             _line("metrics", split)
@@ -124,7 +126,7 @@ def model_card(
         n_outputs=len(class_names),
         backend=model.backend,
         parts=_table(("part", "what it is", "parameters"), _parts(model)),
-        noise=noise_in_words(model.circuit.noise),
+        noise=noise_in_words(circuit.noise),
         angle_scale=f"{model.angle_scale:.6g}",
         pixels=f"{image_size} x {image_size}" if image_size else "at least 8 x 8",
         on_dark=", light on a dark ground" if data_name in _LIGHT_ON_DARK else "",
@@ -179,7 +181,7 @@ def _results(data_name: str, metrics: Mapping[str, Mapping[str, float]]) -> list
 def _parts(model: SQDR_CNN) -> list[tuple[str, str, str]]:
     first = 2 * model.in_channels * model.width
     widths = f"{model.in_channels}, {first}, {2 * first} and {4 * first} channels"
-    circuit = model.circuit
+    circuit = cast(ReuploadCircuit, model.quantum)
     named = isinstance(circuit.entanglement, str)
     entanglement = circuit.entanglement if named else f"{len(circuit.pairs)} pairs of wires"
     what = {

@@ -11,10 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
 from sqdr.bounds import MAX_ARGUMENTS, MAX_IMAGE_SIZE
-from sqdr.circuit import ReuploadCircuit, entangled_pairs
+from sqdr.circuit import entangled_pairs
 from sqdr.model import SQDR_CNN
 from sqdr.noise import NoiseModel
 from sqdr.spiking import MIN_IMAGE_SIZE
@@ -110,9 +108,12 @@ def naming(file: Path) -> Iterator[None]:
 
 def _arguments(model: SQDR_CNN) -> dict[str, Any]:
     """The constructor's arguments, as JSON."""
-    circuit: nn.Module = model.circuit
-    if not isinstance(circuit, ReuploadCircuit):
-        raise argument_error("circuit", "be a ReuploadCircuit", f"is a {type(circuit).__name__}")
+    circuit = model.quantum
+    if circuit is None:
+        raise argument_error("circuit", "be a ReuploadCircuit", f"is a {type(model.circuit).__name__}")
+    if not isinstance(model.backend, str):
+        must = f"have a name, under which {CONFIG} holds it (entry points, group sqdr.backends)"
+        raise argument_error("backend", must, f"is the class {type(circuit).__name__}")
     return {
         "T": model.T,
         "in_channels": model.in_channels,

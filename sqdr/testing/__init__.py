@@ -9,7 +9,8 @@ or, each check as a test of its own,
     def test_backend(check):
         sqdr.testing.check_backend("my-backend", [check])
 
-The class of a backend may stand for its name. Circuits have at most four wires and three blocks. The reference is `sqdr.testing.reference`.
+The class of a backend may stand for its name. Circuits have at most four wires and three blocks. The
+reference is `sqdr.testing.reference`.
 """
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -50,17 +51,26 @@ class BackendCheckError(AssertionError):
         return type(self), self._arguments  # it may be raised in another process
 
 
-def check_backend(backend: Backend, checks: Sequence[str] | None = None, **options: Any) -> None:
+def check_backend(
+    backend: Backend,
+    checks: Sequence[str] | None = None,
+    *,
+    progress: Callable[[str, Exception | None], None] | None = None,
+    **options: Any,
+) -> None:
     """Check that a backend is right, differentiable, and keeps to itself.
 
     Needs neither pytest nor an optional package beyond those of the backend. Checks of noise are made
-    where the backend declares the capability "noise" and does not refuse it with these options. Those
-    that send a circuit away need a class that is found by its name where the circuit arrives: `pickling`
-    is not made for a class of a function, `processes` nor for one of the main program either.
+    where the backend declares the capability "noise" and does not refuse it with these options. Checks
+    that send a circuit away need a class that is found by its name where the circuit arrives: neither
+    `pickling` nor `processes` is made for a class of a function, nor `processes` for one of the main
+    program.
 
     Args:
         backend (str or class): one of `sqdr.backend_names()`, or a subclass of `ReuploadCircuit`.
         checks (sequence of str or None): names of `CHECKS`. Default: all.
+        progress (function or None): called after each check, with its name and, if it failed, its
+            exception. Default: None.
         **options: arguments of the backend's own class, for instance `device="lightning.qubit"`.
 
     Raises:
@@ -80,6 +90,8 @@ def check_backend(backend: Backend, checks: Sequence[str] | None = None, **optio
                 CHECKS[check](subject)
         except Exception as error:  # whatever a backend raises, the other checks are made
             failures[check] = error
+        if progress is not None:
+            progress(check, failures.get(check))
     if failures:
         first, *_ = failures.values()
         raise BackendCheckError(subject.name, len(chosen), failures) from first

@@ -13,6 +13,7 @@ from cases import BACKENDS
 from safetensors.torch import load_file, save_file
 
 import sqdr
+from sqdr.backends.native import NativeCircuit
 from sqdr.noise import OnLastWire
 from sqdr.pretrained.card import noise_in_words
 from sqdr.pretrained.config import read_config
@@ -598,3 +599,13 @@ def test_strengths_in_words():
     assert noise_in_words(noise_of_tensors(0.3)) == words
     assert noise_in_words(sqdr.NoiseModel(readout_error=[0.1, 1 / 3])) == "readout error (0.1, 0.3333)"
     assert noise_in_words(None) == "none"
+
+
+def test_a_backend_without_a_name_is_not_saved(tmp_path):
+    class Mine(NativeCircuit):
+        pass
+
+    message = r"^Argument `backend` must have a name, .* but is the class Mine\."
+    with pytest.raises(sqdr.ArgumentError, match=message):
+        model_of(backend=Mine).save_pretrained(tmp_path / "saved")
+    assert not (tmp_path / "saved").exists()

@@ -140,7 +140,7 @@ def _train_and_test(
         angles, labels = map(torch.cat, zip(*batches, strict=True))
         for test in tests:
             noise = build_noise(_noise(*test))
-            circuit = trained.circuit.to_backend(model.backend, noise=noise)
-            predictions = trained.head(circuit(angles)).argmax(1)
+            tested = trained.to_backend(model.backend, noise=noise)
+            predictions = tested.head(tested.circuit(angles)).argmax(1)
             accuracies.append(float((predictions == labels).double().mean()))
     return accuracies

@@ -7,7 +7,7 @@ from argparse import ArgumentError
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from torch import Tensor, nn
+from torch import Tensor
 
 from sqdr.circuit import ReuploadCircuit
 from sqdr.experiment.data.sets import ImageData
@@ -44,8 +44,7 @@ class TrainedRun:
     @property
     def circuit(self) -> ReuploadCircuit | None:
         """The quantum circuit; None for a twin without one."""
-        circuit: nn.Module = self.model.circuit
-        return circuit if isinstance(circuit, ReuploadCircuit) else None
+        return self.model.quantum
 
 
 def read_run(folder: Path, root: Path | None = None, download: bool = False) -> TrainedRun:
@@ -74,9 +73,7 @@ def read_run(folder: Path, root: Path | None = None, download: bool = False) -> 
         raise argument_error("run", "be the folder of a finished run", but)
     where = replace(options.data, root=root or options.data.root, download=download)
     data, model = prepare(replace(options, data=where))
-    initial = None
-    if isinstance(model.circuit, ReuploadCircuit):
-        initial = model.circuit.weights.detach().clone()
+    initial = model.quantum.weights.detach().clone() if model.quantum else None
     classifier = Classifier(model, len(data.class_names), options)
     best_epoch = load_checkpoint(classifier, checkpoint)
     if options.trainer.precision == "64-true":

@@ -11,7 +11,6 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import nn
 from torch.nn.utils import get_total_norm
 
-from sqdr.circuit import ReuploadCircuit
 from sqdr.errors import MissingPackageError
 from sqdr.model import SQDR_CNN
 
@@ -33,11 +32,10 @@ def parameters_of_parts(model: SQDR_CNN) -> dict[str, list[nn.Parameter]]:
     Returns:
         dict: one list for each of `PARTS`, empty if there is nothing to train.
     """
-    is_quantum = isinstance(model.circuit, ReuploadCircuit)
     modules: dict[str, list[nn.Module]] = {
         "spiking": [model.spiking],
-        "quantum": [model.circuit] if is_quantum else [],
-        "classical": [model.head] if is_quantum else [model.circuit, model.head],
+        "quantum": [model.quantum] if model.quantum else [],
+        "classical": [model.head] if model.quantum else [model.circuit, model.head],
     }
     return {
         part: [

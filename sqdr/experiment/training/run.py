@@ -92,9 +92,9 @@ class Classifier(lightning.LightningModule):
         self.confusion.update(logits, batch[1])
 
     def on_train_batch_end(self, *_: Any) -> None:
-        noise = getattr(self.model.circuit, "noise", None)
+        noise = self.model.quantum.noise if self.model.quantum else None
         if noise is not None:
-            for _, _, strength in noise.named_strengths():
+            for strength in (each for _, _, each in noise.named_strengths()):
                 if isinstance(strength, nn.Parameter):  # a probability, which the step may leave
                     strength.data.clamp_(0, 1)
 
@@ -149,7 +149,7 @@ class Classifier(lightning.LightningModule):
 
     def _generator_of_circuit(self) -> torch.Generator | None:
         """Where noise and shots are drawn from; None if there is nothing to draw."""
-        return getattr(self.model.circuit, "generator", None)
+        return self.model.quantum.generator if self.model.quantum else None
 
     def _evaluate(self, stage: str, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         images, labels = batch

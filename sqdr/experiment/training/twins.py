@@ -5,7 +5,6 @@ from typing import get_args
 import torch
 from torch import nn
 
-from sqdr.circuit import ReuploadCircuit
 from sqdr.experiment.options import Variant
 from sqdr.model import SQDR_CNN
 from sqdr.validation import argument_error
@@ -58,20 +57,21 @@ def make_twin(model: SQDR_CNN, circuit: Variant) -> SQDR_CNN:
     """
     if circuit not in get_args(Variant):
         raise argument_error("circuit", f"be one of {', '.join(get_args(Variant))}", f"is {circuit!r}")
-    if not isinstance(model.circuit, ReuploadCircuit):
+    quantum = model.quantum
+    if quantum is None:
         raise argument_error("model", "have its circuit", f"has a {type(model.circuit).__name__}")
     if circuit == "none" and model.head_name == "none":
         raise argument_error("circuit", 'not be "none" for a model with head="none"', "is")
-    n_wires, n_blocks = model.circuit.n_wires, model.circuit.n_blocks
+    n_wires, n_blocks = quantum.n_wires, quantum.n_blocks
     with torch.random.fork_rng(devices=[]):
         match circuit:
             case "frozen":
-                model.circuit.weights.requires_grad_(False)
+                quantum.weights.requires_grad_(False)
             case "mlp":
-                model.register_module("circuit", WireMLP(n_wires, n_blocks).to(model.circuit.weights))
+                model.circuit = WireMLP(n_wires, n_blocks).to(quantum.weights)
             case "none":
-                reads_angles = nn.Linear(3 * n_wires, model.num_class).to(model.circuit.weights)
-                model.register_module("circuit", nn.Identity())
+                reads_angles = nn.Linear(3 * n_wires, model.num_class).to(quantum.weights)
+                model.circuit = nn.Identity()
                 if isinstance(model.head, nn.Sequential):
                     model.head[0] = reads_angles
                 else:
