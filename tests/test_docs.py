@@ -1,4 +1,4 @@
-"""Every block of code in the README runs, and the files it names exist."""
+"""Every block of code in the README and in docs/ runs, and the files that they name exist."""
 
 import os
 import re
@@ -18,30 +18,43 @@ import sqdr
 from sqdr.experiment.cli import main
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text()
-BLOCKS = re.findall(r"^```(\w+)\n(.*?)^```$", README, re.MULTILINE | re.DOTALL)
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+#: (page, language, code) of each block of code.
+BLOCKS = [
+    (page, language, code)
+    for page in PAGES
+    for language, code in re.findall(
+        r"^```(\w+)\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL
+    )
+]
+SHELL = [(page, line) for page, kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]
 
 
 def blocks_of(language):
-    found = [code for kind, code in BLOCKS if kind == language]
-    return [pytest.param(code, id=code.strip().splitlines()[0]) for code in found]
+    return [
+        pytest.param(code, id=f"{page.name}: {code.strip().splitlines()[0]}")
+        for page, kind, code in BLOCKS
+        if kind == language
+    ]
 
 
 def lines_of(program):
-    lines = [line for kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]
-    return [line for line in lines if line.split()[0] == program]
+    return [line for _, line in SHELL if line.split()[0] == program]
 
 
 def test_every_block_is_run_by_a_test_below():
-    assert {kind for kind, _ in BLOCKS} == {"python", "sh", "toml", "bibtex"}
-    lines = [line for kind, code in BLOCKS if kind == "sh" for line in code.splitlines()]
-    assert {line.split()[0] for line in lines} == {"make", "sqdr", "torchrun"}
+    assert {kind for _, kind, _ in BLOCKS} == {"python", "sh", "toml", "bibtex"}
+    assert {line.split()[0] for _, line in SHELL} == {"make", "sqdr", "torchrun"}
+
+
+def test_the_readme_is_short():
+    assert len(PAGES[0].read_text().splitlines()) <= 110
 
 
 @pytest.mark.parametrize("code", blocks_of("python"))
 def test_python_block(code, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    exec(compile(code, "docs", "exec"), {"__name__": "docs"})
 
 
 @pytest.mark.parametrize("command", lines_of("sqdr"))
@@ -96,11 +109,18 @@ def test_toml_block_registers_a_backend(code):
 
 
 def test_bibtex_names_the_paper_of_the_citation_file():
-    (entry,) = [code for kind, code in BLOCKS if kind == "bibtex"]
+    (entry,) = [code for _, kind, code in BLOCKS if kind == "bibtex"]
     title = re.search(r"title = \{(.*)\}", entry)[1]
     assert title in (ROOT / "CITATION.cff").read_text()
 
 
-@pytest.mark.parametrize("target", re.findall(r"\]\((?!http)([^)#]+)\)", README))
-def test_linked_file_exists(target):
-    assert (ROOT / target).exists()
+@pytest.mark.parametrize(
+    ("page", "target"),
+    [
+        pytest.param(page, target, id=f"{page.name}: {target}")
+        for page in PAGES
+        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text())
+    ],
+)
+def test_linked_file_exists(page, target):
+    assert (page.parent / target).exists()
