@@ -1,4 +1,4 @@
-# One virtual environment serves every command; it is made anew when pyproject.toml changes.
+# One virtual environment serves every command; it is brought up to date when pyproject.toml changes.
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -6,8 +6,10 @@ PEERS := $(basename $(notdir $(wildcard benchmarks/requirements/*.txt)))
 
 .PHONY: train test lint types check mutants coverage accuracy sweep compare bench bench-full
 
-train: $(VENV)/installed
+train: $(VENV)/train
 	$(BIN)/sqdr train $(OPTIONS)
+	@run=$$(ls -td runs/*/ 2>/dev/null | head -n 1); printf '%s\n' '' 'What to try next:' '  . $(BIN)/activate' \
+	  "  sqdr report $${run:-RUN}" '  sqdr bench' '  sqdr train --help'
 
 # One thread a process: the circuits of the tests are too small for more.
 test: $(VENV)/example
@@ -31,15 +33,15 @@ mutants: $(VENV)/example
 	$(BIN)/pip install --quiet --editable ".[mutation]"
 	OMP_NUM_THREADS=1 $(BIN)/mutmut run
 
-accuracy: $(VENV)/installed
+accuracy: $(VENV)/train
 	$(BIN)/python benchmarks/accuracy.py
 
 # Goes on where it was stopped; so does compare.
-sweep: $(VENV)/installed
+sweep: $(VENV)/train
 	$(BIN)/sqdr sweep-noise --folder runs/noise-sweep
 	cp runs/noise-sweep/accuracy.png docs/noise-sweep.png
 
-compare: $(VENV)/installed
+compare: $(VENV)/train
 	$(BIN)/sqdr compare --folder runs/comparison
 
 # PyTorch's cache of compiled code is not used, so that the first call is timed with its compilation.
@@ -64,10 +66,19 @@ bench-full: $(VENV)/installed $(PEERS:%=$(VENV)-bench-%/installed)
 	$(BIN)/python benchmarks/report.py $(RESULTS)/full/*.json --into benchmarks; \
 	test -z "$$failed"
 
+# What training needs.
+$(VENV)/train: pyproject.toml
+	@echo 'Installing sqdr and what training needs into $(VENV): some minutes, 3 GB to download and 6 GB on'
+	@echo 'disk, most of it CUDA for PyTorch. A CPU build of PyTorch and torchvision that is there stays.'
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --editable ".[train]"
+	@touch $@
+
+# Every simulator and the tools of developers as well.
 $(VENV)/installed: pyproject.toml
 	$(PYTHON) -m venv $(@D)
-	$(@D)/bin/pip install --quiet --editable ".[dev]"
-	touch $@
+	$(@D)/bin/pip install --editable ".[dev]"
+	@touch $@ $(@D)/train
 
 # A backend of another distribution, installed as a stranger would install theirs.
 $(VENV)/example: $(VENV)/installed examples/qiskit-backend/pyproject.toml
