@@ -16,7 +16,8 @@ from pathlib import Path
 import torch
 
 from sqdr.experiment.options import ModelOptions, NoiseOptions, RunOptions
-from sqdr.experiment.training.run import Run, count_parameters
+from sqdr.experiment.training.preparation import count_parameters
+from sqdr.experiment.training.run import Run
 
 SEEDS = range(5)
 DEFAULT = RunOptions()

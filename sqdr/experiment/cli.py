@@ -204,7 +204,8 @@ def _fill(kind: Any, namespace: Any, **values: Any) -> Any:
 
 def _train(namespace: Any) -> int:
     try:
-        from sqdr.experiment.training.run import Run, count_parameters
+        from sqdr.experiment.training.preparation import count_parameters
+        from sqdr.experiment.training.run import Run
 
         run = Run(_fill(RunOptions, namespace), resume=namespace.resume)
     except (ValueError, ImportError, OSError) as error:

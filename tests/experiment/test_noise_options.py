@@ -6,8 +6,7 @@ import yaml
 
 import sqdr
 from sqdr.experiment.cli import main
-from sqdr.experiment.options import NoiseOptions
-from sqdr.experiment.training.run import build_noise
+from sqdr.experiment.options import NoiseOptions, build_noise
 
 SMALL = [
     *("train", "--data.classes", "[0, 1]", "--data.image_size", "8", "--epochs", "1"),

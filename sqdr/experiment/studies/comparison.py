@@ -15,7 +15,9 @@ from typing import Any
 from sqdr.experiment.intervals import mean_and_interval
 from sqdr.experiment.options import ComparisonOptions, NoiseOptions, RunOptions, what_is_shared
 from sqdr.experiment.studies.shared_trials import Cell, check_jobs, claim_folder, finish_cells
-from sqdr.experiment.training.run import Run, count_parameters, device_of, prepare
+from sqdr.experiment.training.preparation import count_parameters, prepare
+from sqdr.experiment.training.run import Run
+from sqdr.experiment.training.trainer import device_of
 from sqdr.files import whole_file, write_rows
 from sqdr.validation import argument_error, check_seeds
 

@@ -14,7 +14,9 @@ from sqdr.experiment import plots
 from sqdr.experiment.options import NoiseOptions, NoiseSweepOptions, build_noise, what_is_shared
 from sqdr.experiment.studies.shared_trials import Cell, check_jobs, claim_folder, finish_cells
 from sqdr.experiment.training.finished import read_run
-from sqdr.experiment.training.run import Run, build_model, device_of, prepare
+from sqdr.experiment.training.preparation import build_model, prepare
+from sqdr.experiment.training.run import Run
+from sqdr.experiment.training.trainer import device_of
 from sqdr.files import whole_file, write_rows
 from sqdr.validation import argument_error, check_distinct, check_seeds
 

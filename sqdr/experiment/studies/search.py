@@ -12,11 +12,9 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args, get_type_hints
 
-import lightning
 import numpy as np
 import optuna
 import yaml
-from lightning.pytorch.callbacks import Callback
 from optuna.distributions import (
     BaseDistribution,
     CategoricalDistribution,
@@ -43,7 +41,11 @@ from sqdr.experiment.studies.shared_trials import (
     claim_folder,
     run_in_processes,
 )
-from sqdr.experiment.training.run import Classifier, device_of, new_trainer, prepare, quiet
+from sqdr.experiment.training.classifier import Classifier
+from sqdr.experiment.training.monitoring import EpochRows
+from sqdr.experiment.training.preparation import prepare
+from sqdr.experiment.training.run_folder import best_epoch
+from sqdr.experiment.training.trainer import device_of, new_trainer, quiet
 from sqdr.files import whole_file, write_rows
 from sqdr.validation import argument_error, check_distinct, check_integer, check_number
 
@@ -286,7 +288,7 @@ def train(options: SearchOptions, parameters: Cell) -> list[float]:
 
     A training that diverges, and one whose parameters do not go together, has the worst value there is.
     """
-    best = _BestEpoch()
+    epochs = EpochRows()
     try:
         training = with_parameters(options.training, parameters)
         data, model = prepare(training)
@@ -299,23 +301,12 @@ def train(options: SearchOptions, parameters: Cell) -> list[float]:
             devices=1,
             num_nodes=1,
             max_epochs=training.epochs,
-            callbacks=[best],
+            callbacks=[epochs],
             enable_progress_bar=False,
         )
         trainer.fit(classifier, data)
-    return [best.metrics[options.objective]]
-
-
-class _BestEpoch(Callback):
-    """Keeps the metrics of the epoch with the lowest validation loss, whose weights `Run` keeps."""
-
-    def __init__(self) -> None:
-        self.metrics = _WORST
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, _: Any) -> None:
-        metrics = {name: float(trainer.callback_metrics[name]) for name in _WORST}
-        if metrics["validation_loss"] < self.metrics["validation_loss"]:
-            self.metrics = metrics
+    best = epochs.rows[best_epoch(epochs.rows)]
+    return [(best if math.isfinite(best["validation_loss"]) else _WORST)[options.objective]]
 
 
 def with_parameters(training: RunOptions, parameters: Mapping[str, Any]) -> RunOptions:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import lightning
 from lightning.pytorch.callbacks import Callback
@@ -46,6 +46,28 @@ def parameters_of_parts(model: SQDR_CNN) -> dict[str, list[nn.Parameter]]:
         ]
         for part in PARTS
     }
+
+
+class EpochRows(Callback):
+    """Keeps the metrics of each epoch.
+
+    Attributes:
+        rows (list of dict): the metrics of each finished epoch, with its number, counted from 0; part
+            of every checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self.rows: list[dict[str, float]] = []
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        self.rows.append({"epoch": trainer.current_epoch, **metrics})
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = state_dict["rows"]
 
 
 class GradientNorms(Callback):

@@ -18,7 +18,7 @@ from sqdr.experiment.options import DataOptions, ModelOptions, RunOptions
 from sqdr.experiment.reports import page as report
 from sqdr.experiment.reports.energy import Operations, count_operations
 from sqdr.experiment.training.finished import read_run
-from sqdr.experiment.training.run import prepare
+from sqdr.experiment.training.preparation import prepare
 from sqdr.files import write_rows
 from sqdr.spiking import Convolution, IntegrateAndFire, phase_code
 

@@ -17,7 +17,8 @@ from sqdr.experiment.cli import main
 from sqdr.experiment.options import NoiseSweepOptions
 from sqdr.experiment.plots import noise_sweep
 from sqdr.experiment.studies import noise_sweep as sweep
-from sqdr.experiment.training.run import Classifier, prepare
+from sqdr.experiment.training.classifier import Classifier
+from sqdr.experiment.training.preparation import prepare
 
 #: Four short trainings.
 COMMAND = [

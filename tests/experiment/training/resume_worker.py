@@ -11,7 +11,8 @@ from pathlib import Path
 import sqdr
 from sqdr import files
 from sqdr.experiment.cli import main
-from sqdr.experiment.training import run as training
+from sqdr.experiment.training import preparation
+from sqdr.experiment.training.classifier import Classifier
 
 
 def die(*_, **__):
@@ -39,19 +40,19 @@ def interrupt(*_):
     raise KeyboardInterrupt
 
 
-real_training_step = training.Classifier.training_step
+real_training_step = Classifier.training_step
 
 #: What may be interrupted: where its function is, and what is done instead in the fatal call.
 MOMENTS = {
     "replacing a file": (files.os, "replace", die),
     "writing a checkpoint": (Path, "write_bytes", write_half),
     "moving the model": (files.os, "rename", die),
-    "a training step": (training.Classifier, "training_step", die),
-    "a validation step": (training.Classifier, "validation_step", die),
-    "a test step": (training.Classifier, "test_step", die),
+    "a training step": (Classifier, "training_step", die),
+    "a validation step": (Classifier, "validation_step", die),
+    "a test step": (Classifier, "test_step", die),
     "the last file that fits": (files.os, "replace", replace_and_fill),
-    "termination": (training.Classifier, "training_step", terminate_after),
-    "interrupt": (training.Classifier, "training_step", interrupt),
+    "termination": (Classifier, "training_step", terminate_after),
+    "interrupt": (Classifier, "training_step", interrupt),
 }
 
 
@@ -71,16 +72,16 @@ def arm(moment, fatal_call):
 def draw(what):
     """Let the circuit draw random numbers in training and test."""
     if what == "noise":
-        training.build_noise = lambda _: sqdr.NoiseModel.preset("author-code")
+        preparation.build_noise = lambda _: sqdr.NoiseModel.preset("author-code")
     elif what == "shots":
-        build = training.build_model
+        build = preparation.build_model
 
         def build_with_shots(*arguments):
             model = build(*arguments)
             model.circuit.shots = 20
             return model
 
-        training.build_model = build_with_shots
+        preparation.build_model = build_with_shots
 
 
 def work(arguments, moment=None, fatal_call=0, drawn=None, errors=None, stdout=None):
@@ -117,14 +118,14 @@ def pipe_that_nobody_reads():
 
 def work_until(arguments, trains, may_go_on):
     """Run the command, which says when it trains, and waits there until it may go on."""
-    real = training.Classifier.training_step
+    real = Classifier.training_step
 
     def wait_and_step(*step):
         trains.set()
         assert may_go_on.wait(60)
         return real(*step)
 
-    training.Classifier.training_step = wait_and_step
+    Classifier.training_step = wait_and_step
     work(arguments)
 
 

@@ -6,16 +6,20 @@ import signal
 from dataclasses import replace
 from pathlib import Path
 
+import lightning
 import pytest
 import resume_worker
 import torch
 from commands import PROCESSES, TRAINING, assert_refused
 from filelock import FileLock
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from sqdr import files
 from sqdr.experiment.cli import main
 from sqdr.experiment.options import parse_run_options
-from sqdr.experiment.training import run as training
+from sqdr.experiment.training.classifier import Classifier
+from sqdr.experiment.training.run import Run
+from sqdr.experiment.training.run_folder import RunFolder
 from sqdr.files import UNFINISHED
 
 #: Three classes, a small model, three epochs of six steps, the second of which is the best.
@@ -111,12 +115,12 @@ def test_a_killed_run_in_double_precision(tmp_path):
 
 def test_a_run_that_failed_can_be_resumed_in_the_same_process(tmp_path, monkeypatch):
     options = replace(TRAINING, run=tmp_path, epochs=1)
-    failing = training.Run(options)
+    failing = Run(options)
     with monkeypatch.context() as patched:
-        patched.delattr(training.Classifier, "training_step")
-        with pytest.raises(training.MisconfigurationException):
+        patched.delattr(Classifier, "training_step")
+        with pytest.raises(MisconfigurationException):
             failing.train()
-    assert training.Run(options, resume=True).train() == training.read_accuracy(tmp_path)
+    assert Run(options, resume=True).train() == RunFolder(tmp_path).read_accuracy()
 
 
 def write(content):
@@ -171,7 +175,7 @@ def test_a_folder_that_is_refused_is_not_kept_from_others(uninterrupted, tmp_pat
     (folder / "test.csv").write_text("")
     options = parse_run_options((folder / "config.yaml").read_text())
     with pytest.raises(ValueError, match="has no accuracy") as refused:
-        training.Run(replace(options, run=folder), resume=True)
+        Run(replace(options, run=folder), resume=True)
     with FileLock(folder / "run.lock", blocking=False):
         assert refused.tb is not None  # through which the refused run lives on
 
@@ -236,12 +240,12 @@ def test_a_folder_that_was_moved(uninterrupted, tmp_path):
 
 def test_a_finished_run_says_so(uninterrupted, tmp_path, monkeypatch, capfd):
     folder = shutil.copytree(uninterrupted, tmp_path / "run")
-    monkeypatch.delattr(training.lightning.Trainer, "fit")
+    monkeypatch.delattr(lightning.Trainer, "fit")
     assert main([*SMALL, "--run", str(folder), "--resume"]) == 0
     output = capfd.readouterr()
     assert output.out.splitlines()[1:] == [
         "This run is finished",
-        f"Test accuracy: {100 * training.read_accuracy(folder):.2f} %",
+        f"Test accuracy: {100 * RunFolder(folder).read_accuracy():.2f} %",
         f"Run folder: {folder}",
     ]
     assert contents(folder) == contents(uninterrupted)

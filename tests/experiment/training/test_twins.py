@@ -6,7 +6,7 @@ import torch
 from torch import nn
 
 from sqdr.experiment.options import ModelOptions, NoiseOptions
-from sqdr.experiment.training.run import build_model, count_parameters
+from sqdr.experiment.training.preparation import build_model, count_parameters
 from sqdr.experiment.training.twins import WireMLP, make_twin
 from sqdr.model import SQDR_CNN
 

@@ -1,0 +1,154 @@
+"""The classifier in training: its loss, its metrics, its optimizer and its random generators."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any, cast
+
+import lightning
+import torch
+from torch import Tensor, nn
+from torchmetrics import Metric
+from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
+
+from sqdr.experiment.options import RunOptions, as_plain
+from sqdr.model import SQDR_CNN
+
+#: What the metrics are of.
+STAGES = ("training", "validation", "test")
+
+
+class Classifier(lightning.LightningModule):
+    """Cross-entropy training of a classifier with AdamW and a one-cycle learning rate.
+
+    Its checkpoints hold the states of all random generators, so that what follows one is drawn as if
+    the process had gone on.
+    """
+
+    def __init__(self, model: SQDR_CNN, num_class: int, options: RunOptions) -> None:
+        super().__init__()
+        self.model = model
+        self.options = options
+        self.loss = nn.CrossEntropyLoss(label_smoothing=options.label_smoothing)
+        # One process tests alone.
+        shared: dict[str, Any] = {s: {"sync_on_compute": s != "test"} for s in STAGES}
+        self.losses = nn.ModuleDict({f"of_{stage}": MeanLoss(**shared[stage]) for stage in STAGES})
+        self.accuracies = nn.ModuleDict(
+            {
+                f"of_{stage}": MulticlassAccuracy(num_class, average="micro", **shared[stage])
+                for stage in STAGES
+            }
+        )
+        self.confusion = MulticlassConfusionMatrix(num_class, **shared["test"])
+        self._random_state = torch.get_rng_state()
+        self._cuda_random_state: Tensor | None = None
+        if options.trainer.precision == "64-true":
+            # Lightning does so too, but after it has loaded the checkpoint to resume from.
+            self.double()
+
+    def forward(self, images: Tensor) -> Tensor:
+        logits: Tensor = self.model(images)
+        return logits
+
+    def training_step(self, batch: tuple[Tensor, Tensor], _: int) -> Tensor:
+        return self._evaluate("training", batch)[0]
+
+    def validation_step(self, batch: tuple[Tensor, Tensor], _: int) -> None:
+        self._evaluate("validation", batch)
+
+    def test_step(self, batch: tuple[Tensor, Tensor]) -> None:
+        logits = self._evaluate("test", batch)[1]
+        self.confusion.update(logits, batch[1])
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        noise = self.model.quantum.noise if self.model.quantum else None
+        if noise is not None:
+            for strength in (each for _, _, each in noise.named_strengths()):
+                if isinstance(strength, nn.Parameter):  # a probability, which the step may leave
+                    strength.data.clamp_(0, 1)
+
+    def configure_optimizers(self) -> Any:
+        options = self.options
+        head = list(self.model.head.parameters())
+        others = [*self.model.spiking.parameters(), *self.model.circuit.parameters()]
+        rate = options.head_learning_rate
+        rates = [options.learning_rate, options.learning_rate if rate is None else rate]
+        optimizer = torch.optim.AdamW(
+            [{"params": others}, {"params": head}], weight_decay=options.weight_decay
+        )
+        # Lightning's own count starts on the batches, which would draw random numbers too early.
+        n_steps = options.epochs * len(cast(Any, self.trainer).datamodule.train_dataloader())
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=n_steps)
+        return {
+            "optimizer": optimizer,
+            "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
+        }
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        states = {"torch": torch.get_rng_state()}
+        if self.device.type == "cuda":
+            states["cuda"] = torch.cuda.get_rng_state(self.device)
+        generator = self._generator_of_circuit()
+        if generator is not None:
+            states["circuit"] = generator.get_state()
+        checkpoint["random_states"] = states
+        checkpoint["options"] = as_plain(self.options) | {"run": None}
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        states = checkpoint["random_states"]
+        generator = self._generator_of_circuit()
+        if generator is not None:
+            generator.set_state(states["circuit"])
+        self._random_state = states["torch"]
+        self._cuda_random_state = states.get("cuda")
+
+    def on_fit_start(self) -> None:
+        # Not when the checkpoint is loaded, since Lightning may draw before the first batch, and seeds
+        # torch again where there are several processes.
+        torch.set_rng_state(self._random_state)
+        if self._cuda_random_state is not None and self.device.type == "cuda":
+            torch.cuda.set_rng_state(self._cuda_random_state, self.device)
+
+    def on_train_epoch_start(self) -> None:
+        generator = self._generator_of_circuit()
+        if self.trainer.world_size > 1 and generator is not None:
+            # Each process draws for its own images. A seed for each epoch needs no checkpoint.
+            of_process = self.options.seed, self.trainer.current_epoch, self.trainer.global_rank
+            generator.manual_seed(Random(str(of_process)).getrandbits(63))
+
+    def _generator_of_circuit(self) -> torch.Generator | None:
+        """Where noise and shots are drawn from; None if there is nothing to draw."""
+        return self.model.quantum.generator if self.model.quantum else None
+
+    def _evaluate(self, stage: str, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
+        images, labels = batch
+        logits = self(images)
+        loss: Tensor = self.loss(logits, labels)
+        mean_loss, accuracy = (
+            cast(Metric, metrics[f"of_{stage}"]) for metrics in (self.losses, self.accuracies)
+        )
+        mean_loss.update(loss.detach(), len(labels))
+        accuracy.update(logits, labels)
+        show: Any = {"on_step": False, "on_epoch": True, "batch_size": len(labels)}
+        self.log(f"{stage}_loss", mean_loss, **show)
+        self.log(f"{stage}_accuracy", accuracy, prog_bar=stage == "validation", **show)
+        return loss, logits
+
+
+class MeanLoss(Metric):
+    """Mean over the images of all processes; torchmetrics' `MeanMetric` leaves out NaN, or weights."""
+
+    total: Tensor
+    n_images: Tensor
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
+        self.add_state("n_images", torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, loss: Tensor, n_images: int) -> None:
+        self.total = self.total + loss * n_images
+        self.n_images = self.n_images + n_images
+
+    def compute(self) -> Tensor:
+        return self.total / self.n_images

@@ -1,0 +1,73 @@
+"""The data and the model of a training, as options describe them."""
+
+from __future__ import annotations
+
+import lightning
+from torch import nn
+
+from sqdr.experiment.data.sets import ImageData
+from sqdr.experiment.options import ModelOptions, RunOptions, build_noise
+from sqdr.experiment.training.trainer import quiet
+from sqdr.experiment.training.twins import make_twin
+from sqdr.model import SQDR_CNN
+from sqdr.validation import argument_error, check_integer, check_number, check_seed
+
+
+def prepare(options: RunOptions) -> tuple[ImageData, SQDR_CNN]:
+    """The data and the freshly initialised classifier of a run, with every option checked.
+
+    Random generators are seeded, so that training can follow.
+
+    Raises:
+        As `Run`.
+    """
+    check_integer("epochs", options.epochs, 1)
+    check_seed("seed", options.seed)
+    check_number("learning_rate", options.learning_rate, 0)
+    if options.head_learning_rate is not None:
+        check_number("head_learning_rate", options.head_learning_rate, 0)
+    check_number("weight_decay", options.weight_decay, 0)
+    check_number("label_smoothing", options.label_smoothing, 0, 1)
+    data = ImageData(options.data)
+    with quiet():
+        lightning.seed_everything(options.seed, verbose=False)
+    return data, build_model(options.model, data.in_channels, len(data.class_names))
+
+
+def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR_CNN:
+    """A freshly initialised classifier, or the twin of one."""
+    noise = build_noise(options.noise)
+    if noise and options.circuit in ("mlp", "none"):
+        raise argument_error("noise", f'be empty for circuit "{options.circuit}"', f"is {noise}")
+    if options.head == "none" and options.circuit == "none":
+        raise argument_error("head", 'not be "none" for circuit "none"', "is")
+    if options.head == "none" and num_class != options.n_wires:
+        raise argument_error(
+            "head", f'not be "none" for {num_class} classes', f"there are {options.n_wires} wires"
+        )
+    model = SQDR_CNN(
+        options.T,
+        in_channels,
+        num_class,
+        options.n_wires,
+        options.qdr_block,
+        options.init_mode,
+        options.init_range,
+        backend=options.backend,
+        noise=noise,
+        entanglement=options.entanglement,
+        width=options.width,
+        angle_scale=options.angle_scale,
+        head=options.head,
+    )
+    return make_twin(model, options.circuit)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Number of trainable parameters."""
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def is_finite(module: nn.Module) -> bool:
+    """Whether all weights are finite, those of a trained model unless training has diverged."""
+    return all(bool(tensor.isfinite().all()) for tensor in module.state_dict().values())
