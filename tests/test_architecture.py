@@ -29,7 +29,9 @@ EXPERIMENT_FLOORS = [
     ["evaluation"],
     ["training"],
     ["bench", "data", "plots"],
-    ["options", "intervals", "folders", "provenance"],
+    ["folders"],
+    ["option_names"],
+    ["options", "intervals", "provenance"],
 ]
 #: Imports where they are called, of what a user asks for by name: the doors between the rooms.
 DOORS = {

@@ -18,15 +18,13 @@ import sqdr
 from sqdr.errors import BackendError, MissingPackageError
 from sqdr.experiment.bench import BenchOptions, measure
 from sqdr.experiment.evaluation import EvaluationOptions, PredictionOptions, evaluate, predict
+from sqdr.experiment.option_names import SET_BY_STUDIES, new_parser, without
 from sqdr.experiment.options import (
-    NOT_OF_RESULT,
     ComparisonOptions,
     NoiseSweepOptions,
     RunOptions,
     SearchOptions,
     TrainerOptions,
-    new_parser,
-    without,
 )
 from sqdr.memory import is_lack_of_memory
 from sqdr.registry import (
@@ -84,25 +82,26 @@ def _run(arguments: Sequence[str] | None) -> int:
         if options.subcommand:
             defaults = commands[options.subcommand].get_defaults()
             _check_values(options[options.subcommand], defaults)
+            options = parser.instantiate(options)
     except (jsonargparse.ArgumentError, ValueError, OSError, RecursionError) as error:
         return _fail(error)  # the latter from files that are no text, or nested too deeply
     match options.subcommand:
         case "train":
-            return _train(parser.instantiate(options).train)
+            return _train(options.train)
         case "report":
             return _report(options.report)
         case "sweep-noise":
-            return _sweep_noise(parser.instantiate(options)["sweep-noise"])
+            return _sweep_noise(options["sweep-noise"])
         case "compare":
-            return _compare(parser.instantiate(options).compare)
+            return _compare(options.compare)
         case "search":
-            return _search(parser.instantiate(options).search)
+            return _search(options.search)
         case "predict":
-            return _predict(parser.instantiate(options).predict)
+            return _predict(options.predict)
         case "evaluate":
-            return _evaluate(parser.instantiate(options).evaluate)
+            return _evaluate(options.evaluate)
         case "bench":
-            return _bench(parser.instantiate(options).bench)
+            return _bench(options.bench)
         case "backends":
             return _backends()
         case "check-backend":
@@ -141,9 +140,10 @@ def _parser() -> tuple[Any, Mapping[str, Any]]:
         (search, SearchOptions, set()),
     ):
         study.add_argument("--config", action="config", help="YAML file of options, that of a run too")
-        study.add_class_arguments(RunOptions, skip=NOT_OF_RESULT | varied | {"trainer"})
-        study.add_class_arguments(TrainerOptions, "trainer", skip={"devices", "num_nodes"})
-        _ignore_in_files(NOT_OF_RESULT | varied, study)
+        of_trainer = {name.removeprefix("trainer.") for name in SET_BY_STUDIES}
+        study.add_class_arguments(RunOptions, skip=SET_BY_STUDIES | varied | {"trainer"})
+        study.add_class_arguments(TrainerOptions, "trainer", skip=of_trainer)
+        _ignore_in_files(SET_BY_STUDIES | varied, study)
         study.add_class_arguments(options, skip={"training"})
     subcommands.add_subcommand("sweep-noise", sweep, help="measure accuracy against noise")
     subcommands.add_subcommand("compare", compare, help="compare a classifier with its twins")
@@ -175,7 +175,7 @@ def _ignore_in_files(names: Collection[str], parser: Any) -> None:
     parse_string = parser.parse_string
 
     def parse_others(content: str, **how: Any) -> Any:
-        with suppress(yaml.YAMLError):  # which the parser reports
+        with suppress(yaml.YAMLError, KeyError):  # which the parser reports
             options = yaml.safe_load(content)
             if isinstance(options, dict) and (others := without(options, names)) != options:
                 content = yaml.safe_dump(others)
@@ -184,16 +184,14 @@ def _ignore_in_files(names: Collection[str], parser: Any) -> None:
     parser.parse_string = parse_others
 
 
-def _check_values(options: Any, defaults: Any, prefix: str = "") -> None:
+def _check_values(options: Any, defaults: Any) -> None:
     """ValueError for what jsonargparse lets pass in files: groups that are no mappings, no value."""
-    for name, default in vars(defaults).items():
+    for name, default in defaults.items(branches=True):
         value = options.get(name)
-        if isinstance(default, type(defaults)):
-            if not isinstance(value, type(defaults)):
-                raise argument_error(prefix + name, "be a mapping of options", f"is {value!r}")
-            _check_values(value, default, f"{prefix}{name}.")
-        elif value is None and default is not None:
-            raise argument_error(prefix + name, "have a value", "has none")
+        if isinstance(default, type(defaults)) and not isinstance(value, type(defaults)):
+            raise argument_error(name, "be a mapping of options", f"is {value!r}")
+        if value is None and default is not None:
+            raise argument_error(name, "have a value", "has none")
 
 
 def _fill(kind: Any, namespace: Any, **values: Any) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 
+from sqdr.experiment.option_names import flat
 from sqdr.files import UNFINISHED, whole_file
 from sqdr.validation import argument_error
 
@@ -18,6 +19,7 @@ def check_folder(
     configuration: Mapping[str, Any],
     own: Collection[str] = (),
     ignored: Collection[str] = (),
+    defaults: Mapping[str, Any] | None = None,
 ) -> None:
     """Accept a folder that is new, empty, or of this configuration.
 
@@ -27,6 +29,7 @@ def check_folder(
         configuration (mapping): plain data.
         own (collection of str): names of files that a folder may hold before its configuration.
         ignored (collection of str): options that may differ, such as "model.T".
+        defaults (mapping or None): of options that a configuration in the folder may lack.
 
     Raises:
         ValueError: if the folder belongs to another configuration or to something else.
@@ -44,9 +47,10 @@ def check_folder(
             raise argument_error(argument, must, f"{folder} holds {foreign[0]}")
         return
     try:
-        there, here = _flat(yaml.safe_load(file.read_text())), _flat(configuration)
+        there = flat(defaults or {}) | flat(yaml.safe_load(file.read_text()))
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, RecursionError) as error:
         raise argument_error(argument, must, f"{file} holds no options") from error
+    here = flat(configuration)
     for name in sorted((there.keys() | here.keys()).difference(ignored)):
         if _in_order(there.get(name)) != _in_order(here.get(name)):
             differ = f"{folder} has {name} {there.get(name)}, not {here.get(name)}"
@@ -61,24 +65,11 @@ def write_configuration(folder: Path, configuration: Mapping[str, Any]) -> None:
             unfinished.write_text(yaml.safe_dump(dict(configuration), sort_keys=False))
 
 
-#: Options whose mappings are channels, which act in their order.
-_CHANNELS = ("after_rotation", "after_entangler")
-
-
-def _flat(configuration: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    """{"model": {"T": 5}} -> {"model.T": 5}; channels stay together, empty mappings are left out."""
-    flat: dict[str, Any] = {}
-    for name, value in configuration.items():
-        inner = isinstance(value, Mapping) and (not value or name not in _CHANNELS)
-        flat |= _flat(value, f"{prefix}{name}.") if inner else {f"{prefix}{name}": value}
-    return flat
-
-
 def _in_order(value: Any) -> Any:
-    """The value with its mappings as tuples of items, which are equal only in equal order."""
+    """The value with its mappings as tuples of items, which are equal only in equal order, or None."""
     match value:
         case Mapping():
-            return tuple((name, _in_order(inner)) for name, inner in value.items())
+            return tuple((name, _in_order(inner)) for name, inner in value.items()) or None
         case list():
             return [_in_order(inner) for inner in value]
     return value

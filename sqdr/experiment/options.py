@@ -1,21 +1,64 @@
-"""The options of a training run, as plain dataclasses that the command line and YAML files fill."""
+"""The options of runs and studies, as dataclasses that check themselves."""
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
+from sqdr.bounds import MAX_ARGUMENTS, MAX_IMAGE_SIZE
 from sqdr.model import Head
 from sqdr.noise import NoiseModel
-from sqdr.validation import argument_error
+from sqdr.spiking import MIN_IMAGE_SIZE
+from sqdr.validation import (
+    argument_error,
+    check_distinct,
+    check_integer,
+    check_number,
+    check_seed,
+    check_seeds,
+)
 
 #: What stands in the place of the circuit; see `make_twin`.
 Variant = Literal["quantum", "frozen", "mlp", "none"]
 DataName = Literal["digits", "mnist", "fashion-mnist", "kmnist", "cifar10"]
+Augmentation = Literal["none", "affine", "flip"]
+Accelerator = Literal["auto", "cpu", "gpu"]
+Precision = Literal["32-true", "64-true"]
+Objective = Literal["validation_loss", "validation_accuracy"]
+
+#: What an option belongs to: to the recipe of a training, which a search may vary; to its task, what it
+#: computes and is measured on; to the size of a study, which may grow; to the machine, to the processes
+#: of one training or to the folder, on which no result depends. A field says it in its metadata, unless
+#: it is of the recipe.
+Kind = Literal["recipe", "task", "size", "machine", "processes", "folder"]
+
+
+OF_TASK, OF_SIZE, OF_MACHINE, OF_PROCESSES, OF_FOLDER = (
+    {"of": kind} for kind in ("task", "size", "machine", "processes", "folder")
+)
+
+
+def check_choice(name: str, value: object, choices: Any) -> None:
+    """ValueError unless the value is one of a Literal's."""
+    if value not in get_args(choices):
+        raise argument_error(name, f"be one of {', '.join(get_args(choices))}", f"is {value!r}")
+
+
+def check_path(name: str, path: str | Path) -> Path:
+    """The path with ~ at its beginning replaced by the home folder; ValueError if there is none."""
+    try:
+        return Path(path).expanduser()
+    except (RuntimeError, TypeError) as error:
+        raise argument_error(name, "be a path", f"is {path!r}: {error}") from error
+
+
+def _set(options: object, **checked: Any) -> None:
+    """Give a frozen dataclass values of plain Python types, for files to hold."""
+    for name, value in checked.items():
+        object.__setattr__(options, name, value)
 
 
 @dataclass(frozen=True)
@@ -36,14 +79,33 @@ class DataOptions:
             (random horizontal flips, as the published code does for every data set).
     """
 
-    name: DataName = "digits"
-    root: Path = Path("datasets")
-    download: bool = False
-    classes: Sequence[int] = ()
+    name: DataName = field(default="digits", metadata=OF_TASK)
+    root: Path = field(default=Path("datasets"), metadata=OF_MACHINE)
+    download: bool = field(default=False, metadata=OF_MACHINE)
+    classes: Sequence[int] = field(default=(), metadata=OF_TASK)
     image_size: int | None = None
-    validation_fraction: float = 0.1
+    validation_fraction: float = field(default=0.1, metadata=OF_TASK)
     batch_size: int = 64
-    augmentation: Literal["none", "affine", "flip"] = "affine"
+    augmentation: Augmentation = "affine"
+
+    def __post_init__(self) -> None:
+        check_choice("name", self.name, DataName)
+        check_choice("augmentation", self.augmentation, Augmentation)
+        size = self.image_size
+        if size is not None:
+            size = check_integer("image_size", size, MIN_IMAGE_SIZE, MAX_IMAGE_SIZE)
+        classes = tuple(check_integer("classes", label, 0) for label in self.classes)
+        if classes and (len(classes) < 2 or len(set(classes)) < len(classes)):
+            raise argument_error("classes", "be at least two distinct labels", f"is {list(classes)}")
+        fraction = check_number("validation_fraction", self.validation_fraction, 0.01, 0.9)
+        _set(
+            self,
+            root=check_path("root", self.root),
+            classes=classes,
+            image_size=size,
+            validation_fraction=fraction,
+            batch_size=check_integer("batch_size", self.batch_size, 1),
+        )
 
 
 @dataclass(frozen=True)
@@ -66,6 +128,9 @@ class NoiseOptions:
     readout_error: float | Sequence[float] = 0.0
     preset: Literal["author-code", "device"] | None = None
     preset_options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        build_noise(self)  # which checks them
 
 
 @dataclass(frozen=True)
@@ -101,6 +166,18 @@ class ModelOptions:
     noise: NoiseOptions = field(default_factory=NoiseOptions)
     circuit: Variant = "quantum"
 
+    def __post_init__(self) -> None:
+        check_choice("head", self.head, Head)
+        check_choice("init_mode", self.init_mode, Literal["normal", "uniform"])
+        check_choice("circuit", self.circuit, Variant)
+        for name in ("T", "n_wires", "qdr_block", "width"):
+            _set(self, **{name: check_integer(name, getattr(self, name), 1, MAX_ARGUMENTS[name])})
+        _set(self, angle_scale=check_number("angle_scale", self.angle_scale))
+        if self.circuit in ("mlp", "none") and (noise := build_noise(self.noise)):
+            raise argument_error("noise", f'be empty for circuit "{self.circuit}"', f"is {noise}")
+        if self.head == "none" and self.circuit == "none":
+            raise argument_error("head", 'not be "none" for circuit "none"', "is")
+
 
 @dataclass(frozen=True)
 class TrainerOptions:
@@ -117,10 +194,17 @@ class TrainerOptions:
         precision: "32-true" or "64-true".
     """
 
-    accelerator: Literal["auto", "cpu", "gpu"] = "auto"
-    devices: int | None = None
-    num_nodes: int | None = None
-    precision: Literal["32-true", "64-true"] = "32-true"
+    accelerator: Accelerator = field(default="auto", metadata=OF_MACHINE)
+    devices: int | None = field(default=None, metadata=OF_PROCESSES)
+    num_nodes: int | None = field(default=None, metadata=OF_PROCESSES)
+    precision: Precision = field(default="32-true", metadata=OF_TASK)
+
+    def __post_init__(self) -> None:
+        check_choice("accelerator", self.accelerator, Accelerator)
+        check_choice("precision", self.precision, Precision)
+        for name in ("devices", "num_nodes"):
+            if getattr(self, name) is not None:
+                _set(self, **{name: check_integer(name, getattr(self, name), 1)})
 
 
 @dataclass(frozen=True)
@@ -149,10 +233,23 @@ class RunOptions:
     head_learning_rate: float | None = None
     weight_decay: float = 0.0
     label_smoothing: float = 0.05
-    seed: int = 0
-    tensorboard: bool = False
+    seed: int = field(default=0, metadata=OF_TASK)
+    tensorboard: bool = field(default=False, metadata=OF_FOLDER)
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
-    run: Path | None = None
+    run: Path | None = field(default=None, metadata=OF_FOLDER)
+
+    def __post_init__(self) -> None:
+        rate, run = self.head_learning_rate, self.run
+        _set(
+            self,
+            epochs=check_integer("epochs", self.epochs, 1),
+            learning_rate=check_number("learning_rate", self.learning_rate, 0),
+            head_learning_rate=None if rate is None else check_number("head_learning_rate", rate, 0),
+            weight_decay=check_number("weight_decay", self.weight_decay, 0),
+            label_smoothing=check_number("label_smoothing", self.label_smoothing, 0, 1),
+            seed=check_seed("seed", self.seed),
+            run=None if run is None else check_path("run", run),
+        )
 
 
 @dataclass(frozen=True)
@@ -183,9 +280,27 @@ class NoiseSweepOptions:
     )
     training_strengths: Sequence[float] = (0.0, 0.1)
     test_strengths: Sequence[float] = (0.0, 0.02, 0.05, 0.1, 0.2, 0.3, 0.4, 0.5)
-    seeds: Sequence[int] = (0, 1, 2, 3, 4)
-    jobs: int | None = None
-    folder: Path = Path("runs/noise-sweep")
+    seeds: Sequence[int] = field(default=(0, 1, 2, 3, 4), metadata=OF_SIZE)
+    jobs: int | None = field(default=None, metadata=OF_MACHINE)
+    folder: Path = field(default=Path("runs/noise-sweep"), metadata=OF_FOLDER)
+
+    def __post_init__(self) -> None:
+        _check_study(self)
+        check_seeds(self.seeds)
+        for name in ("channels", "training_strengths", "test_strengths"):
+            check_distinct(name, getattr(self, name))
+        for channel in self.channels:
+            for strength in (*self.training_strengths, *self.test_strengths):
+                NoiseOptions({channel: strength})  # which checks them
+        model = self.training.model
+        if build_noise(model.noise):
+            raise argument_error(
+                "noise", "be empty in a noise sweep, which sets it", f"is {model.noise}"
+            )
+        if model.circuit not in ("quantum", "frozen"):
+            raise argument_error(
+                "circuit", "be a quantum one in a noise sweep", f"is {model.circuit!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -201,9 +316,19 @@ class ComparisonOptions:
     """
 
     training: RunOptions
-    seeds: Sequence[int] = (0, 1, 2, 3, 4)
-    jobs: int | None = None
-    folder: Path = Path("runs/comparison")
+    seeds: Sequence[int] = field(default=(0, 1, 2, 3, 4), metadata=OF_SIZE)
+    jobs: int | None = field(default=None, metadata=OF_MACHINE)
+    folder: Path = field(default=Path("runs/comparison"), metadata=OF_FOLDER)
+
+    def __post_init__(self) -> None:
+        _check_study(self)
+        check_seeds(self.seeds)
+        model = self.training.model
+        if model.circuit != "quantum":
+            must = 'be "quantum" in a comparison, which sets it'
+            raise argument_error("circuit", must, f"is {model.circuit!r}")
+        if model.entanglement == "none":
+            raise argument_error("entanglement", 'not be "none" in a comparison, which sets it', "is")
 
 
 @dataclass(frozen=True)
@@ -233,10 +358,21 @@ class SearchOptions:
             "model.angle_scale": {"low": 1.0, "high": 6.3},
         }
     )
-    objective: Literal["validation_loss", "validation_accuracy"] = "validation_loss"
-    n_trials: int = 50
-    jobs: int | None = None
-    folder: Path = Path("runs/search")
+    objective: Objective = "validation_loss"
+    n_trials: int = field(default=50, metadata=OF_SIZE)
+    jobs: int | None = field(default=None, metadata=OF_MACHINE)
+    folder: Path = field(default=Path("runs/search"), metadata=OF_FOLDER)
+
+    def __post_init__(self) -> None:
+        _check_study(self)
+        check_choice("objective", self.objective, Objective)
+        _set(self, n_trials=check_integer("n_trials", self.n_trials, 1))
+
+
+def _check_study(options: NoiseSweepOptions | ComparisonOptions | SearchOptions) -> None:
+    if options.jobs is not None:
+        _set(options, jobs=check_integer("jobs", options.jobs, 1))
+    _set(options, folder=check_path("folder", options.folder))
 
 
 def build_noise(options: NoiseOptions) -> NoiseModel:
@@ -255,58 +391,3 @@ def build_noise(options: NoiseOptions) -> NoiseModel:
             raise argument_error(name, "be left out where there is a `preset`", f"is {value!r}")
     named = {str(name): value for name, value in options.preset_options.items()}
     return NoiseModel.preset(options.preset, **named)
-
-
-#: Options that say how a run is done and not what comes out; a study of many runs sets them itself.
-NOT_OF_RESULT = frozenset({"run", "tensorboard", "trainer.devices", "trainer.num_nodes"})
-
-
-def new_parser(description: str = "", **options: Any) -> Any:
-    """A jsonargparse.ArgumentParser, with its options, that raises errors instead of exiting.
-
-    What it parses cannot have modules imported: a file that names a class would have its module
-    imported before the class is refused.
-
-    Raises:
-        ModuleNotFoundError: if jsonargparse is missing.
-    """
-    import jsonargparse
-
-    jsonargparse.set_parsing_settings(
-        import_path_denylist=["*"], import_path_allowlist=["sqdr.experiment.options"]
-    )
-    return jsonargparse.ArgumentParser(description=description, exit_on_error=False, **options)
-
-
-def parse_run_options(text: str) -> RunOptions:
-    """Options of a training run, of YAML.
-
-    Raises:
-        argparse.ArgumentError: if it is no YAML, or an option is unknown or cannot have its value.
-        ValueError: if it names a class.
-    """
-    parser = new_parser()
-    parser.add_class_arguments(RunOptions)
-    return RunOptions(**vars(parser.instantiate(parser.parse_string(text))))
-
-
-def as_plain(options: Any) -> dict[str, Any]:
-    """Options (a dataclass) as what YAML files are made of: mappings, lists, strings and numbers."""
-    plain: dict[str, Any] = json.loads(json.dumps(asdict(options), default=str))
-    return plain
-
-
-def what_is_shared(options: NoiseSweepOptions | ComparisonOptions | SearchOptions) -> dict[str, Any]:
-    """The options as plain data for `--config`, without what may differ from machine to machine."""
-    of_study = as_plain(options)
-    of_machines = {"seed", "jobs", "folder", "data.root", "data.download"}
-    return without(of_study.pop("training") | of_study, NOT_OF_RESULT | of_machines)
-
-
-def without(options: Mapping[str, Any], names: Collection[str], group: str = "") -> dict[str, Any]:
-    """Plain options but for those of these names, such as "seed" and "trainer.devices"."""
-    return {
-        name: without(value, names, f"{group}{name}.") if isinstance(value, Mapping) else value
-        for name, value in options.items()
-        if f"{group}{name}" not in names
-    }

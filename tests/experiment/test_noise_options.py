@@ -54,19 +54,24 @@ def test_a_trained_strength_stays_a_probability(tmp_path):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (NoiseOptions(preset="device", readout_error=0.1), "Argument `readout_error` must be left out"),
         (
-            NoiseOptions({"BitFlip": 0.1}, preset="author-code"),
+            {"preset": "device", "readout_error": 0.1},
+            "Argument `readout_error` must be left out",
+        ),
+        (
+            {"after_rotation": {"BitFlip": 0.1}, "preset": "author-code"},
             "Argument `after_rotation` must be left",
         ),
-        (NoiseOptions(preset_options={"t1": 80}), "Argument `preset` must be given"),
+        ({"preset_options": {"t1": 80}}, "Argument `preset` must be given"),
         (
-            NoiseOptions(preset="device", preset_options={"t3": 80}),
+            {"preset": "device", "preset_options": {"t3": 80}},
             "Argument `preset` must have options",
         ),
+        ({"readout_error": 1.5}, "Argument `readout_error` must be a finite number"),
+        ({"after_entangler": {"BitFlip": -1}}, "Argument `BitFlip.p` must be a finite number"),
     ],
-    ids=lambda value: value if isinstance(value, str) else "",
+    ids=str,
 )
 def test_contradictions_are_refused(options, message):
     with pytest.raises(ValueError, match=message):
-        build_noise(options)
+        NoiseOptions(**options)

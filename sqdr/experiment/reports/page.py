@@ -7,12 +7,12 @@ import io
 import json
 import math
 import sys
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import torch
 from matplotlib.figure import Figure
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from sqdr.experiment import plots
 from sqdr.experiment.data.sets import Images
-from sqdr.experiment.options import as_plain
+from sqdr.experiment.option_names import as_plain, flat
 from sqdr.experiment.reports.energy import ENERGIES, Operations, count_operations
 from sqdr.experiment.training.finished import TrainedRun, read_run
 from sqdr.experiment.training.monitoring import PARTS, gradient_norm_name, parameters_of_parts
@@ -321,7 +321,7 @@ def as_html(trained: TrainedRun, results: Results, pictures: Iterable[Picture]) 
         *map(_figure, pictures),
         *_notes(trained),
         "<h2>Configuration</h2>",
-        _table(("option", "value"), _flat(as_plain(options)), "words"),
+        _table(("option", "value"), _options(trained), "words"),
     ]
     return _PAGE.format(title=escape(title), body="\n".join(parts))
 
@@ -427,13 +427,8 @@ def _paragraph(text: str) -> str:
     return f"<p>{escape(text)}</p>"
 
 
-def _flat(options: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
-    """Nested options as names such as "model.n_wires" and their values."""
-    for name, value in options.items():
-        if isinstance(value, Mapping) and value:
-            yield from _flat(value, f"{prefix}{name}.")
-        else:
-            yield f"{prefix}{name}", json.dumps(value)
+def _options(trained: TrainedRun) -> Iterator[tuple[str, str]]:
+    return ((name, json.dumps(value)) for name, value in flat(as_plain(trained.options)).items())
 
 
 _PAGE = """\

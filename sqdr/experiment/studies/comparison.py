@@ -13,13 +13,12 @@ from statistics import fmean, stdev
 from typing import Any
 
 from sqdr.experiment.intervals import mean_and_interval
-from sqdr.experiment.options import ComparisonOptions, NoiseOptions, RunOptions, what_is_shared
-from sqdr.experiment.studies.shared_trials import Cell, check_jobs, claim_folder, finish_cells
+from sqdr.experiment.options import ComparisonOptions, NoiseOptions, RunOptions
+from sqdr.experiment.studies.shared_trials import Cell, claim_study, finish_cells
 from sqdr.experiment.training.preparation import count_parameters, prepare
 from sqdr.experiment.training.run import Run
 from sqdr.experiment.training.trainer import device_of
 from sqdr.files import whole_file, write_rows
-from sqdr.validation import argument_error, check_seeds
 
 #: What each variant changes in the options of the model. Classical ones have no noise.
 VARIANTS: dict[str, dict[str, Any]] = {
@@ -62,19 +61,11 @@ class Comparison:
         cells (list of Cell): one for each variant and seed, whose runs stay in the folder.
 
     Raises:
-        ValueError: if an option is out of its domain, or the folder belongs to something else.
+        ValueError: if the options do not go together, or the folder belongs to something else.
         FileNotFoundError, ImportError: as `Run`.
     """
 
     def __init__(self, options: ComparisonOptions) -> None:
-        check_jobs(options.jobs)
-        check_seeds(options.seeds)
-        model = options.training.model
-        if model.circuit != "quantum":
-            must = 'be "quantum" in a comparison, which sets it'
-            raise argument_error("circuit", must, f"is {model.circuit!r}")
-        if model.entanglement == "none":
-            raise argument_error("entanglement", 'not be "none" in a comparison, which sets it', "is")
         device = device_of(options.training.trainer)
         self.options = options
         self.cells: list[Cell] = [
@@ -84,7 +75,7 @@ class Comparison:
             variant: count_parameters(prepare(_variant(options.training, variant))[1])
             for variant in VARIANTS
         }
-        claim_folder(options.folder, what_is_shared(options), device)
+        claim_study(options, device)
 
     def run(self) -> ComparisonFiles | None:
         """Train and test what is missing, and write the tables.

@@ -11,14 +11,13 @@ from pathlib import Path
 import torch
 
 from sqdr.experiment import plots
-from sqdr.experiment.options import NoiseOptions, NoiseSweepOptions, build_noise, what_is_shared
-from sqdr.experiment.studies.shared_trials import Cell, check_jobs, claim_folder, finish_cells
+from sqdr.experiment.options import NoiseOptions, NoiseSweepOptions, build_noise
+from sqdr.experiment.studies.shared_trials import Cell, claim_study, finish_cells
 from sqdr.experiment.training.finished import read_run
 from sqdr.experiment.training.preparation import build_model, prepare
 from sqdr.experiment.training.run import Run
 from sqdr.experiment.training.trainer import device_of
 from sqdr.files import whole_file, write_rows
-from sqdr.validation import argument_error, check_distinct, check_seeds
 
 #: Name of the training channel of models that are trained without noise.
 NO_NOISE = "none"
@@ -55,24 +54,11 @@ class NoiseSweep:
         tests (list of (str, float)): channel and strength of each test of a cell.
 
     Raises:
-        ValueError: if an option is out of its domain, or the folder belongs to something else.
+        ValueError: if the options do not go together, or the folder belongs to something else.
         FileNotFoundError, ImportError: as `Run`.
     """
 
     def __init__(self, options: NoiseSweepOptions) -> None:
-        check_jobs(options.jobs)
-        check_seeds(options.seeds)
-        for name in ("channels", "training_strengths", "test_strengths"):
-            check_distinct(name, getattr(options, name))
-        model = options.training.model
-        if build_noise(model.noise):
-            raise argument_error(
-                "noise", "be empty in a noise sweep, which sets it", f"is {model.noise}"
-            )
-        if model.circuit not in ("quantum", "frozen"):
-            raise argument_error(
-                "circuit", "be a quantum one in a noise sweep", f"is {model.circuit!r}"
-            )
         self.options = options
         self.tests = list(product(options.channels, options.test_strengths))
         trainings = list(product(options.channels, filter(None, options.training_strengths)))
@@ -86,9 +72,9 @@ class NoiseSweep:
         device = device_of(options.training.trainer)
         data, _ = prepare(options.training)
         for name, strength in {*trainings, *self.tests}:
-            noisy = replace(model, noise=_noise(name, strength))
+            noisy = replace(options.training.model, noise=_noise(name, strength))
             build_model(noisy, data.in_channels, len(data.class_names))
-        claim_folder(options.folder, what_is_shared(options), device)
+        claim_study(options, device)
 
     def run(self) -> SweepFiles | None:
         """Train and test what is missing, and write the table and the picture.

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 from argparse import ArgumentError
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, is_dataclass
-from functools import partial, reduce
-from operator import getitem
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import NoneType
-from typing import Any, get_args, get_type_hints
+from typing import Any, get_args
 
 import numpy as np
 import optuna
@@ -25,20 +24,13 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from sqdr.experiment import plots
-from sqdr.experiment.options import (
-    NOT_OF_RESULT,
-    RunOptions,
-    SearchOptions,
-    as_plain,
-    parse_run_options,
-    what_is_shared,
-)
+from sqdr.experiment.option_names import as_configuration, options_of, with_values
+from sqdr.experiment.options import RunOptions, SearchOptions
 from sqdr.experiment.studies.shared_trials import (
     Cell,
     Direction,
     SharedTrials,
-    check_jobs,
-    claim_folder,
+    claim_study,
     run_in_processes,
 )
 from sqdr.experiment.training.classifier import Classifier
@@ -52,16 +44,6 @@ from sqdr.validation import argument_error, check_distinct, check_integer, check
 _DIRECTIONS: dict[str, Direction] = {"validation_loss": "minimize", "validation_accuracy": "maximize"}
 #: The values of a training that diverges, or whose options do not go together.
 _WORST = {"validation_loss": math.inf, "validation_accuracy": 0.0}
-#: Options that are no part of the recipe, or would compare trials on different images.
-_NOT_SEARCHED = NOT_OF_RESULT | {
-    "seed",
-    "trainer",
-    "data.name",
-    "data.root",
-    "data.download",
-    "data.classes",
-    "data.validation_fraction",
-}
 
 
 @dataclass(frozen=True)
@@ -92,16 +74,11 @@ class Search:
         options (SearchOptions): see there.
 
     Raises:
-        ValueError: if an option is out of its domain, or the folder belongs to something else.
+        ValueError: if the options do not go together, or the folder belongs to something else.
         FileNotFoundError, ImportError: as `sqdr.experiment.training.run.Run`.
     """
 
     def __init__(self, options: SearchOptions) -> None:
-        check_jobs(options.jobs)
-        check_integer("n_trials", options.n_trials, 1)
-        if options.objective not in _DIRECTIONS:
-            must = f"be one of {', '.join(_DIRECTIONS)}"
-            raise argument_error("objective", must, f"is {options.objective!r}")
         distributions = search_space(options.space)
         if options.objective == "validation_loss" and "label_smoothing" in distributions:
             must = 'be "validation_accuracy" where label_smoothing, a part of the loss, is searched for'
@@ -111,15 +88,13 @@ class Search:
         for name, distribution in distributions.items():
             for value in _extremes(distribution):
                 try:
-                    prepare(with_parameters(options.training, {name: value}))
+                    prepare(with_values(options.training, {name: value}))
                 except (ArgumentError, ValueError) as error:
                     must = f"hold values for {name} that `sqdr train` takes"
                     raise argument_error(
                         "space", must, f"for {value!r}: {str(error).rstrip('.')}"
                     ) from error
-        shared = what_is_shared(options) | {"seed": options.training.seed}
-        del shared["n_trials"]
-        claim_folder(options.folder, shared, device)
+        claim_study(options, device)
         self.options = options
         self._open_trials = partial(
             SearchTrials,
@@ -145,7 +120,7 @@ class Search:
             return None
         maximize = _DIRECTIONS[options.objective] == "maximize"
         best = (max if maximize else min)(finished, key=lambda trial: trial.values[0])
-        training = as_plain(with_parameters(options.training, best.params)) | {"run": None}
+        training = as_configuration(with_values(options.training, best.params))
         picture = plots.search_history(
             [trial.values[0] for trial in finished], options.objective, maximize
         )
@@ -225,15 +200,15 @@ def search_space(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:
     if not isinstance(space, Mapping) or not space:
         must = "be a mapping from options to lists or ranges"
         raise argument_error("space", must, f"is {space!r}")
-    types = _option_types(RunOptions)
+    known = options_of(RunOptions)
     for name in space:
-        if name not in types:
+        if name not in known:
             must = "hold options of `sqdr train`, such as learning_rate or model.width"
             raise argument_error("space", must, f"holds {name}")
-        if not _NOT_SEARCHED.isdisjoint({name, name.partition(".")[0]}):
+        if known[name].kind != "recipe":
             must = f"not hold {name}, which must be the same in all trials"
             raise argument_error("space", must, "does")
-    return {name: _distribution(name, space[name], types[name]) for name in sorted(space)}
+    return {name: _distribution(name, space[name], known[name].type) for name in sorted(space)}
 
 
 def _distribution(name: str, values: Any, option_type: Any) -> BaseDistribution:
@@ -273,16 +248,6 @@ def _extremes(distribution: BaseDistribution) -> Sequence[Any]:
     return distribution.low, distribution.high
 
 
-def _option_types(options: type, prefix: str = "") -> dict[str, Any]:
-    """{"learning_rate": float, "model.width": int, ...}: the types of all options of a dataclass."""
-    types: dict[str, Any] = {}
-    for name, option_type in get_type_hints(options).items():
-        inner = isinstance(option_type, type) and is_dataclass(option_type)
-        name = prefix + name
-        types |= _option_types(option_type, f"{name}.") if inner else {name: option_type}
-    return types
-
-
 def train(options: SearchOptions, parameters: Cell) -> list[float]:
     """The objective of one trial, from the training and validation images alone.
 
@@ -290,7 +255,7 @@ def train(options: SearchOptions, parameters: Cell) -> list[float]:
     """
     epochs = EpochRows()
     try:
-        training = with_parameters(options.training, parameters)
+        training = with_values(options.training, parameters)
         data, model = prepare(training)
     except ValueError:
         return [_WORST[options.objective]]
@@ -307,16 +272,3 @@ def train(options: SearchOptions, parameters: Cell) -> list[float]:
         trainer.fit(classifier, data)
     best = epochs.rows[best_epoch(epochs.rows)]
     return [(best if math.isfinite(best["validation_loss"]) else _WORST)[options.objective]]
-
-
-def with_parameters(training: RunOptions, parameters: Mapping[str, Any]) -> RunOptions:
-    """The training with other values of the options that are named.
-
-    Raises:
-        argparse.ArgumentError: if an option cannot have its value.
-    """
-    plain = as_plain(training)
-    for name, value in parameters.items():
-        *groups, option = name.split(".")
-        reduce(getitem, groups, plain)[option] = value
-    return parse_run_options(yaml.safe_dump(plain))

@@ -24,6 +24,7 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
@@ -40,9 +41,10 @@ from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from torch.multiprocessing.spawn import ProcessException, ProcessExitedException, spawn
 
 from sqdr.experiment.folders import check_folder, write_configuration
+from sqdr.experiment.option_names import OF_MACHINES, what_is_shared
+from sqdr.experiment.options import ComparisonOptions, NoiseSweepOptions, RunOptions, SearchOptions
 from sqdr.experiment.provenance import keep_provenance
 from sqdr.memory import is_lack_of_memory
-from sqdr.validation import check_integer
 
 #: Plain data that tells one piece of work from the others.
 Cell = dict[str, Any]
@@ -184,21 +186,41 @@ class _JournalLock(JournalFileOpenLock):
         self._system_lock.release()
 
 
-def claim_folder(folder: Path, configuration: Mapping[str, Any], device: torch.device) -> None:
+def claim_study(
+    options: NoiseSweepOptions | ComparisonOptions | SearchOptions, device: torch.device
+) -> None:
+    """Make the folder of a study its own; a search may have another number of trials than before.
+
+    Args:
+        options: of the study.
+        device (torch.device): that the trainings compute on here; see `keep_provenance`.
+
+    Raises:
+        ValueError: if the folder belongs to another study or to something else.
+    """
+    young = what_is_shared(replace(options, training=RunOptions()))
+    ignored = OF_MACHINES | {"n_trials"}
+    claim_folder(options.folder, what_is_shared(options), device, ignored=ignored, defaults=young)
+
+
+def claim_folder(
+    folder: Path, configuration: Mapping[str, Any], device: torch.device, **how: Any
+) -> None:
     """Make `folder` that of this configuration, which it keeps as config.yaml.
 
     Args:
         folder (Path): new, empty, or of the same configuration.
         configuration (mapping): plain data.
         device (torch.device): that the cells compute on here; see `keep_provenance`.
+        **how: "ignored" and "defaults" of `check_folder`.
 
     Raises:
         ValueError: if the folder belongs to another configuration or to something else.
     """
-    check_folder("folder", folder, configuration, own={_LOCK})
+    check_folder("folder", folder, configuration, own={_LOCK}, **how)
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / _LOCK):
-        check_folder("folder", folder, configuration, own={_LOCK})
+        check_folder("folder", folder, configuration, own={_LOCK}, **how)
         write_configuration(folder, configuration)
         keep_provenance(folder, device, n_threads=1)
 
@@ -213,7 +235,7 @@ def finish_cells(
     """Run, in parallel processes, all cells of a `SharedStudy` that are neither finished nor running.
 
     Args:
-        folder (Path): of the study; see `claim_folder`.
+        folder (Path): of the study; see `claim_study`.
         cells (sequence of Cell): all distinct.
         directions (sequence of str): "maximize" or "minimize" for each value of a cell.
         run_cell (callable): called with a cell, returns its values; can be pickled.
@@ -256,7 +278,10 @@ def run_in_processes(
     failures = multiprocessing.get_context("spawn").SimpleQueue()
     logging.getLogger(spawn.__module__).setLevel(logging.ERROR)  # it tells which processes it ends
     context = spawn(  # type: ignore[no-untyped-call]
-        _work, (open_trials, run_cell, failures), nprocs=min(check_jobs(jobs), n_open), join=False
+        _work,
+        (open_trials, run_cell, failures),
+        nprocs=min(jobs or os.cpu_count() or 1, n_open),
+        join=False,
     )
     columns = *Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn()
     try:
@@ -284,11 +309,6 @@ def _ended(exit_code: int) -> ChildProcessError:
     why = ", perhaps for lack of memory" if exit_code == -9 else ""
     rest = "The same command goes on where it was, if need be with fewer `jobs`."
     return ChildProcessError(f"A process ended {how}{why}. {rest}")
-
-
-def check_jobs(jobs: int | None) -> int:
-    """Number of processes: `jobs`, or one for each core; ValueError if it is out of its domain."""
-    return os.cpu_count() or 1 if jobs is None else check_integer("jobs", jobs, 1)
 
 
 def _work(

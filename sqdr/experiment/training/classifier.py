@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
-from sqdr.experiment.options import RunOptions, as_plain
+from sqdr.experiment.option_names import as_configuration
+from sqdr.experiment.options import RunOptions
 from sqdr.model import SQDR_CNN
 
 #: What the metrics are of.
@@ -92,7 +93,7 @@ class Classifier(lightning.LightningModule):
         if generator is not None:
             states["circuit"] = generator.get_state()
         checkpoint["random_states"] = states
-        checkpoint["options"] = as_plain(self.options) | {"run": None}
+        checkpoint["options"] = as_configuration(self.options)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         states = checkpoint["random_states"]

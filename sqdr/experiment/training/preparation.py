@@ -10,24 +10,17 @@ from sqdr.experiment.options import ModelOptions, RunOptions, build_noise
 from sqdr.experiment.training.trainer import quiet
 from sqdr.experiment.training.twins import make_twin
 from sqdr.model import SQDR_CNN
-from sqdr.validation import argument_error, check_integer, check_number, check_seed
+from sqdr.validation import argument_error
 
 
 def prepare(options: RunOptions) -> tuple[ImageData, SQDR_CNN]:
-    """The data and the freshly initialised classifier of a run, with every option checked.
+    """The data and the freshly initialised classifier of a run, each checked for what it depends on.
 
     Random generators are seeded, so that training can follow.
 
     Raises:
         As `Run`.
     """
-    check_integer("epochs", options.epochs, 1)
-    check_seed("seed", options.seed)
-    check_number("learning_rate", options.learning_rate, 0)
-    if options.head_learning_rate is not None:
-        check_number("head_learning_rate", options.head_learning_rate, 0)
-    check_number("weight_decay", options.weight_decay, 0)
-    check_number("label_smoothing", options.label_smoothing, 0, 1)
     data = ImageData(options.data)
     with quiet():
         lightning.seed_everything(options.seed, verbose=False)
@@ -36,11 +29,6 @@ def prepare(options: RunOptions) -> tuple[ImageData, SQDR_CNN]:
 
 def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR_CNN:
     """A freshly initialised classifier, or the twin of one."""
-    noise = build_noise(options.noise)
-    if noise and options.circuit in ("mlp", "none"):
-        raise argument_error("noise", f'be empty for circuit "{options.circuit}"', f"is {noise}")
-    if options.head == "none" and options.circuit == "none":
-        raise argument_error("head", 'not be "none" for circuit "none"', "is")
     if options.head == "none" and num_class != options.n_wires:
         raise argument_error(
             "head", f'not be "none" for {num_class} classes', f"there are {options.n_wires} wires"
@@ -54,7 +42,7 @@ def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR
         options.init_mode,
         options.init_range,
         backend=options.backend,
-        noise=noise,
+        noise=build_noise(options.noise),
         entanglement=options.entanglement,
         width=options.width,
         angle_scale=options.angle_scale,

@@ -14,7 +14,8 @@ from lightning.pytorch.callbacks import RichProgressBar
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from sqdr.experiment import plots
-from sqdr.experiment.options import RunOptions, as_plain
+from sqdr.experiment.option_names import as_configuration
+from sqdr.experiment.options import RunOptions
 from sqdr.experiment.training.classifier import Classifier
 from sqdr.experiment.training.monitoring import EpochRows, GradientNorms, tensorboard_logger
 from sqdr.experiment.training.preparation import is_finite, prepare
@@ -50,7 +51,7 @@ class Run:
             raise argument_error("run", "be given to resume a run", "is not")
         self.options = options
         self._files = RunFolder(options.run or _folder_of_now(options))
-        configuration = as_plain(options) | {"run": None}  # the file can be used for another run
+        configuration = as_configuration(options)
         self._processes = count_processes(options.trainer)
         trainer = new_trainer(options.trainer, *self._processes)
         self.is_main_process = trainer.is_global_zero

@@ -15,7 +15,8 @@ from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 
 from sqdr.experiment.folders import check_folder, write_configuration
-from sqdr.experiment.options import RunOptions, parse_run_options
+from sqdr.experiment.option_names import OF_MACHINES, as_configuration, parse_run_options
+from sqdr.experiment.options import RunOptions
 from sqdr.experiment.provenance import keep_provenance
 from sqdr.experiment.training.classifier import STAGES, Classifier
 from sqdr.experiment.training.monitoring import PARTS, gradient_norm_name
@@ -27,14 +28,8 @@ _METRICS = [f"{stage}_{metric}" for stage in STAGES[:2] for metric in ("loss", "
 #: Of metrics.csv; a part without a gradient has an empty norm.
 _COLUMNS = ["epoch", *_METRICS, *map(gradient_norm_name, PARTS)]
 _LOCK = "run.lock"
-#: Options that may change when a run is resumed: where the data is, and who computes.
-_OF_MACHINES = {
-    "data.root",
-    "data.download",
-    "trainer.accelerator",
-    "trainer.devices",
-    "trainer.num_nodes",
-}
+#: Of options that are younger than a run to resume.
+_DEFAULTS = as_configuration(RunOptions())
 
 #: Metrics of an epoch, with its number.
 Row = dict[str, float]
@@ -74,7 +69,9 @@ class RunFolder:
             ValueError: if it is another one.
         """
         if resume:
-            check_folder("run", self.path, configuration, {_LOCK}, _OF_MACHINES)
+            check_folder(
+                "run", self.path, configuration, own={_LOCK}, ignored=OF_MACHINES, defaults=_DEFAULTS
+            )
         elif self.path.exists() and not self._is_empty():
             raise argument_error("run", "be a new or empty folder", f"{self.path} is not")
 

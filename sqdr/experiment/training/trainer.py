@@ -21,7 +21,7 @@ from lightning.pytorch.strategies import DDPStrategy
 from sqdr.experiment.options import TrainerOptions
 from sqdr.experiment.training.batch_norm import SharedBatchNorm
 from sqdr.files import whole_file
-from sqdr.validation import argument_error, check_integer
+from sqdr.validation import argument_error
 
 
 def new_trainer(
@@ -83,8 +83,6 @@ def count_processes(options: TrainerOptions) -> tuple[int, int]:
         devices = int(os.environ["LOCAL_WORLD_SIZE"])
         started = {"devices": devices, "num_nodes": int(os.environ["WORLD_SIZE"]) // devices}
     for name, number in asked_for.items():
-        if number is not None:
-            check_integer(name, number, 1)
         if started and number not in (None, started[name]):
             must = f"be the {started[name]} of torchrun"
             raise argument_error(name, must, f"is {number}")

@@ -14,9 +14,10 @@ from search_worker import SPACE, loss_of, trials_of
 
 from sqdr.experiment.cli import main
 from sqdr.experiment.data.sets import ImageData
+from sqdr.experiment.option_names import with_values
 from sqdr.experiment.options import DataOptions, ModelOptions, RunOptions, SearchOptions
 from sqdr.experiment.plots import search_history
-from sqdr.experiment.studies.search import search_space, train, with_parameters
+from sqdr.experiment.studies.search import search_space, train
 from sqdr.experiment.training.run import Run
 
 #: Two classes, the smallest model, three trainings of one epoch.
@@ -204,7 +205,7 @@ def test_another_search_does_not_go_on_in_the_folder(folder, capfd):
 def test_the_objective_is_that_of_the_epoch_which_a_run_keeps(objective, tmp_path, monkeypatch):
     options = SearchOptions(TRAINING, objective=objective)
     parameters = {"learning_rate": 0.09, "model.qdr_block": 1}
-    Run(with_parameters(TRAINING, parameters | {"run": str(tmp_path / "run")})).train()
+    Run(with_values(TRAINING, parameters | {"run": str(tmp_path / "run")})).train()
     rows = read_rows(tmp_path / "run" / "metrics.csv")
     kept = min(rows, key=lambda row: float(row["validation_loss"]))
     monkeypatch.delattr(ImageData, "test_dataloader")
@@ -222,9 +223,9 @@ def test_parameters_that_cannot_be_trained_are_the_worst(parameters):
 
 
 def test_parameters_are_options_of_the_training():
-    changed = with_parameters(TRAINING, {"model.width": 2, "data.batch_size": 32})
+    changed = with_values(TRAINING, {"model.width": 2, "data.batch_size": 32})
     assert (changed.model.width, changed.data.batch_size, changed.epochs) == (2, 32, 2)
-    assert with_parameters(changed, {"model.width": 1, "data.batch_size": 64}) == TRAINING
+    assert with_values(changed, {"model.width": 1, "data.batch_size": 64}) == TRAINING
 
 
 def test_the_default_space_is_one():

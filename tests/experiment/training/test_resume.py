@@ -16,7 +16,7 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 
 from sqdr import files
 from sqdr.experiment.cli import main
-from sqdr.experiment.options import parse_run_options
+from sqdr.experiment.option_names import parse_run_options
 from sqdr.experiment.training.classifier import Classifier
 from sqdr.experiment.training.run import Run
 from sqdr.experiment.training.run_folder import RunFolder

@@ -1,0 +1,129 @@
+"""Options check themselves, and say what they belong to."""
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from sqdr.errors import ArgumentError
+from sqdr.experiment.option_names import (
+    OF_MACHINES,
+    SET_BY_STUDIES,
+    as_plain,
+    flat,
+    nested,
+    options_of,
+    parse_run_options,
+    what_is_shared,
+    with_values,
+    without,
+)
+from sqdr.experiment.options import (
+    ComparisonOptions,
+    DataOptions,
+    ModelOptions,
+    NoiseOptions,
+    NoiseSweepOptions,
+    RunOptions,
+    SearchOptions,
+    TrainerOptions,
+)
+
+TRAINING = RunOptions()
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "name"),
+    [
+        (RunOptions, {"epochs": -3}, "epochs"),
+        (RunOptions, {"epochs": True}, "epochs"),
+        (RunOptions, {"seed": 2**32}, "seed"),
+        (RunOptions, {"learning_rate": float("nan")}, "learning_rate"),
+        (RunOptions, {"head_learning_rate": -1}, "head_learning_rate"),
+        (RunOptions, {"weight_decay": "much"}, "weight_decay"),
+        (RunOptions, {"label_smoothing": 1.5}, "label_smoothing"),
+        (RunOptions, {"run": "~no-such-user/run"}, "run"),
+        (DataOptions, {"name": "imagenet"}, "name"),
+        (DataOptions, {"augmentation": "cutout"}, "augmentation"),
+        (DataOptions, {"classes": [3]}, "classes"),
+        (DataOptions, {"classes": [3, -8]}, "classes"),
+        (DataOptions, {"image_size": 4}, "image_size"),
+        (DataOptions, {"validation_fraction": 0}, "validation_fraction"),
+        (DataOptions, {"batch_size": 0}, "batch_size"),
+        (ModelOptions, {"T": 0}, "T"),
+        (ModelOptions, {"n_wires": 2.5}, "n_wires"),
+        (ModelOptions, {"width": 10**6}, "width"),
+        (ModelOptions, {"angle_scale": float("inf")}, "angle_scale"),
+        (ModelOptions, {"head": "two"}, "head"),
+        (ModelOptions, {"init_mode": "zero"}, "init_mode"),
+        (ModelOptions, {"circuit": "qft"}, "circuit"),
+        (ModelOptions, {"circuit": "mlp", "noise": NoiseOptions({"BitFlip": 0.1})}, "noise"),
+        (TrainerOptions, {"accelerator": "abacus"}, "accelerator"),
+        (TrainerOptions, {"precision": "16"}, "precision"),
+        (TrainerOptions, {"devices": 0}, "devices"),
+        (NoiseSweepOptions, {"training": TRAINING, "test_strengths": [0, 2]}, "BitFlip.p"),
+        (NoiseSweepOptions, {"training": TRAINING, "seeds": []}, "seeds"),
+        (ComparisonOptions, {"training": TRAINING, "jobs": 0}, "jobs"),
+        (ComparisonOptions, {"training": TRAINING, "seeds": [1, 1]}, "seeds"),
+        (SearchOptions, {"training": TRAINING, "n_trials": 0}, "n_trials"),
+        (SearchOptions, {"training": TRAINING, "objective": "test_accuracy"}, "objective"),
+    ],
+)
+def test_a_value_out_of_its_domain_is_refused_at_once(kind, values, name):
+    with pytest.raises(ArgumentError, match=f"^Argument `{name}` must "):
+        kind(**values)
+
+
+def test_numbers_of_numpy_are_plain_in_files():
+    options = RunOptions(
+        DataOptions(classes=np.array([3, 8])), epochs=np.int8(7), learning_rate=np.float32(0.5)
+    )
+    assert parse_run_options(json.dumps(as_plain(options))) == options
+    assert type(options.epochs) is int
+
+
+@pytest.mark.parametrize("name", ["run", "data.root"])
+def test_a_path_in_the_home_folder(name, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    changed = with_values(TRAINING, {name: "~/x"})
+    assert flat(as_plain(changed))[name] == "/home/ada/x"
+    assert RunOptions(run=Path("~/x")).run == Path("/home/ada/x")
+
+
+def test_options_by_what_they_belong_to():
+    assert {"run", "tensorboard", "trainer.devices", "trainer.num_nodes"} == SET_BY_STUDIES
+    assert {
+        *("data.root", "data.download"),
+        *("trainer.accelerator", "trainer.devices", "trainer.num_nodes"),
+    } == OF_MACHINES
+    kinds = {name: option.kind for name, option in options_of(RunOptions).items()}
+    assert {name for name in kinds if kinds[name] == "task"} == {
+        *("data.name", "data.classes", "data.validation_fraction", "trainer.precision", "seed"),
+    }
+
+
+def test_what_the_machines_of_a_study_share():
+    shared = what_is_shared(ComparisonOptions(replace(TRAINING, seed=3, epochs=7), jobs=2))
+    assert shared["epochs"] == 7
+    assert not {"seed", "jobs", "folder", "run", "training"} & shared.keys()
+    assert "root" not in shared["data"]
+    assert what_is_shared(SearchOptions(replace(TRAINING, seed=3)))["seed"] == 3
+
+
+PLAIN = {"epochs": 3, "model": {"T": 5, "noise": {"after_rotation": {"BitFlip": 0.1}, "preset": {}}}}
+FLAT = {
+    "epochs": 3,
+    "model.T": 5,
+    "model.noise.after_rotation": {"BitFlip": 0.1},
+    "model.noise.preset": {},
+}
+
+
+def test_dotted_names():
+    assert flat(PLAIN) == FLAT
+    assert nested(FLAT) == PLAIN
+    assert without(PLAIN, {"epochs", "model.noise.preset"}) == {
+        "model": {"T": 5, "noise": {"after_rotation": {"BitFlip": 0.1}}}
+    }
