@@ -1,23 +1,22 @@
-"""Prints the README's table of accuracies on the digits: five seeds of each recipe.
+"""Prints the documented table of accuracies on the digits: five seeds of each recipe.
 
-Each recipe was chosen on the validation images. The runs go in parallel, on one thread each; their
-folders are kept under the folder named on the command line (default: a new one under runs/).
+Each recipe was chosen on the validation images. The trainings go in parallel, on one thread each, and
+stay under the folder named on the command line (default: runs/accuracy), in which the same command
+goes on where it was stopped.
 """
 
-import os
-import statistics
 import sys
-from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
-from datetime import datetime
-from multiprocessing import get_context
 from pathlib import Path
+from statistics import fmean, stdev
 
 import torch
 
+from sqdr.experiment import tables
+from sqdr.experiment.option_names import as_configuration
 from sqdr.experiment.options import ModelOptions, NoiseOptions, RunOptions
-from sqdr.experiment.training.preparation import count_parameters
-from sqdr.experiment.training.run import Run
+from sqdr.experiment.studies.comparison import Trainings
+from sqdr.experiment.studies.shared_trials import claim_folder
 
 SEEDS = range(5)
 DEFAULT = RunOptions()
@@ -34,7 +33,7 @@ PUBLISHED = ModelOptions(
     init_range=(0.0, 0.5),
 )
 RECIPES = {
-    "`make train`": DEFAULT,
+    "make train": DEFAULT,
     "the same, with noise": replace(DEFAULT, model=replace(DEFAULT.model, noise=NOISE)),
     "the published architecture": replace(
         DEFAULT,
@@ -47,31 +46,29 @@ RECIPES = {
 }
 
 
-def test_accuracy(options: RunOptions) -> tuple[int, float]:
-    """Number of trainable parameters and test accuracy (%) of a run on one thread."""
-    torch.set_num_threads(1)
-    run = Run(options)
-    return count_parameters(run.model), 100 * run.train(show_progress=False)
-
-
 def main() -> None:
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else f"runs/accuracy-{datetime.now():%Y%m%d-%H%M%S}")
-    runs = [
-        replace(options, seed=seed, run=folder / f"{number}-{seed}")
-        for number, options in enumerate(RECIPES.values())
-        for seed in SEEDS
-    ]
-    with ProcessPoolExecutor(os.cpu_count(), mp_context=get_context("spawn")) as pool:
-        results = list(pool.map(test_accuracy, runs))
-    print("| recipe | parameters | test accuracy (%), mean ± standard deviation | each seed |")
-    print("|---|---|---|---|")
-    for number, name in enumerate(RECIPES):
-        of_seeds = results[number * len(SEEDS) : (number + 1) * len(SEEDS)]
-        accuracies = [accuracy for _, accuracy in of_seeds]
-        print(
-            f"| {name} | {of_seeds[0][0]:,} | {statistics.mean(accuracies):.2f} ± "
-            f"{statistics.stdev(accuracies):.2f} | {', '.join(f'{a:.1f}' for a in accuracies)} |"
+    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/accuracy")
+    trainings = Trainings(folder, RECIPES, SEEDS)
+    configuration = {name: as_configuration(recipe) for name, recipe in RECIPES.items()}
+    claim_folder(folder, configuration, torch.device("cpu"))
+    runs = trainings.run()
+    if runs is None:
+        print("Other machines are still at work.")
+        return
+    rows = []
+    for name in RECIPES:
+        of_recipe = [run for run in runs if run["variant"] == name]
+        accuracies = [100 * run["accuracy"] for run in of_recipe]  # NaN if one has diverged
+        rows.append(
+            [
+                name,
+                f"{of_recipe[0]['parameters']:,}",
+                f"{fmean(accuracies):.2f} ± {stdev(accuracies):.2f}",
+                ", ".join(f"{accuracy:.1f}" for accuracy in accuracies),
+            ]
         )
+    numbers = "parameters", "test accuracy (%), mean ± standard deviation", "each seed"
+    print(tables.markdown(["recipe"], numbers, rows))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,8 @@ import growth
 from matplotlib.figure import Figure
 from matplotlib.ticker import NullLocator
 
+from sqdr.experiment.tables import markdown
+
 PICTURE = "time-against-wires.png"
 NATIVE, LINEAR = "native", "nn.Linear"
 #: Engine -> colour and marker, of the palettes of Okabe and Ito and of Tol.
@@ -260,12 +262,7 @@ def time_against_wires(times: list[tuple[str, dict[str, Any], float]]) -> Figure
 
 def table(header: Sequence[str], body: Sequence[Sequence[str]]) -> str:
     """A Markdown table, or nothing if it has no rows."""
-    if not body:
-        return ""
-    lines = [header, ["---"] * len(header), *body]
-    return "\n".join(
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines
-    )
+    return markdown(header, [], body) if body else ""
 
 
 def duration(seconds: float) -> str:

@@ -31,7 +31,7 @@ EXPERIMENT_FLOORS = [
     ["bench", "data", "plots"],
     ["folders"],
     ["option_names"],
-    ["options", "intervals", "provenance"],
+    ["options", "intervals", "provenance", "tables"],
 ]
 #: Imports where they are called, of what a user asks for by name: the doors between the rooms.
 DOORS = {

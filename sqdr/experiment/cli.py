@@ -6,7 +6,7 @@ import os
 import shlex
 import sys
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import fields
 from pathlib import Path
@@ -26,6 +26,7 @@ from sqdr.experiment.options import (
     SearchOptions,
     TrainerOptions,
 )
+from sqdr.experiment.tables import print_table
 from sqdr.memory import is_lack_of_memory
 from sqdr.registry import (
     backend_names,
@@ -254,6 +255,7 @@ def _sweep_noise(namespace: Any) -> int:
     def show(sweep: Any, files: Any) -> None:
         n_trainings, n_tests = len(sweep.cells), len(sweep.cells) * len(sweep.tests)
         print(f"{n_trainings} trainings, {n_tests} tests: {files.table}, {files.picture}")
+        _tell_diverged(files.diverged)
 
     return _study(namespace, NoiseSweepOptions, prepared, show)
 
@@ -266,7 +268,8 @@ def _compare(namespace: Any) -> int:
 
     def show(comparison: Any, files: Any) -> None:
         print(files.markdown.read_text())
-        print(f"{len(comparison.cells)} runs: {files.markdown}, {files.table}, {files.runs}")
+        print(f"{len(comparison.cells)} trainings: {files.markdown}, {files.table}, {files.runs}")
+        _tell_diverged(files.diverged)
 
     return _study(namespace, ComparisonOptions, prepared, show)
 
@@ -279,12 +282,19 @@ def _search(namespace: Any) -> int:
 
     def show(search: Any, found: Any) -> None:
         print(f"{found.n_trials} trials: {found.table}, {found.picture}")
+        if found.n_failed:
+            print(f"{found.n_failed} of them diverged, or had options that do not go together")
         print(f"Best {search.options.objective}: {found.value:.4f}")
         for name, value in found.parameters.items():
             print(f"  {name}: {value}")
         print(f"Train it: {shlex.join(['sqdr', 'train', '--config', str(found.configuration)])}")
 
     return _study(namespace, SearchOptions, prepared, show)
+
+
+def _tell_diverged(trainings: Sequence[str]) -> None:
+    for training in trainings:
+        print(f"Diverged, and in no mean: {training}")
 
 
 def _study(
@@ -329,7 +339,7 @@ def _evaluate(namespace: Any) -> int:
     for row in rows:
         numbers = f"{100 * row.accuracy:.2f}", f"{row.cross_entropy:.4f}", f"{row.seconds:.2f}"
         table.append((row.backend, row.noise, str(row.n_images), *numbers))
-    _print_table(("backend", "noise"), ("images", "accuracy (%)", "cross entropy", "time (s)"), table)
+    print_table(("backend", "noise"), ("images", "accuracy (%)", "cross entropy", "time (s)"), table)
     return 0
 
 
@@ -354,7 +364,7 @@ def _bench(namespace: Any) -> int:
         table.append((backend, *(f"{number:,.3g}" for number in cells), str(timing.threads)))
     if table:
         numbers = "step (ms)", "times the fastest", "first step (s)", "threads"
-        _print_table(("backend",), numbers, table)
+        print_table(("backend",), numbers, table)
     for row in rows:
         if row.reason:
             print(f"{row.backend}: {row.reason}")
@@ -363,23 +373,6 @@ def _bench(namespace: Any) -> int:
         return 1
     print(f'The fastest here: backend="{fastest}", or --model.backend {fastest}')
     return 0
-
-
-def _print_table(words: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print columns of words and then of numbers; Markdown where stdout is no terminal."""
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-
-    on_terminal = sys.stdout.isatty()
-    table = Table(box=box.SIMPLE if on_terminal else box.MARKDOWN)
-    for column in words:
-        table.add_column(column, overflow="fold")
-    for column in numbers:
-        table.add_column(column, justify="right")
-    for row in rows:
-        table.add_row(*row)
-    Console(width=None if on_terminal else 1000).print(table)
 
 
 def _backends() -> int:

@@ -15,8 +15,11 @@ def mean_and_interval(values: Sequence[float], confidence: float = 0.95) -> tupl
         confidence (float): probability that such an interval holds the true mean. Default: 0.95.
 
     Returns:
-        (float, float): the half width is NaN for a single value, which says nothing about the spread.
+        (float, float): the half width is NaN for a single value, which says nothing about the spread;
+            both are NaN for no value.
     """
+    if not values:
+        return math.nan, math.nan
     mean = statistics.fmean(values)
     if len(values) == 1:
         return mean, math.nan

@@ -101,7 +101,7 @@ def noise_sweep(rows: Sequence[Mapping[str, Any]]) -> Figure:
     Args:
         rows (sequence of mappings): one for each test, with "training_channel" ("none" for training
             without noise), "training_strength", "test_channel", "test_strength", "seed" and
-            "accuracy" (in [0, 1]).
+            "accuracy" (in [0, 1], NaN for a training that has diverged, which is left out).
     """
     channels = list(dict.fromkeys(row["test_channel"] for row in rows))
     n_columns = min(len(channels), 3)
@@ -141,6 +141,7 @@ def _accuracy_line(
 ) -> tuple[list[float], list[float], list[float]]:
     """Test strengths, mean accuracies in %, and half widths of their 95 % confidence intervals."""
     strengths = sorted({row["test_strength"] for row in rows})
+    rows = [row for row in rows if not math.isnan(row["accuracy"])]
     intervals = [
         mean_and_interval([100 * row["accuracy"] for row in rows if row["test_strength"] == strength])
         for strength in strengths

@@ -24,8 +24,12 @@ from sqdr.experiment.data.sets import Images
 from sqdr.experiment.option_names import as_plain, flat
 from sqdr.experiment.reports.energy import ENERGIES, Operations, count_operations
 from sqdr.experiment.training.finished import TrainedRun, read_run
-from sqdr.experiment.training.monitoring import PARTS, gradient_norm_name, parameters_of_parts
-from sqdr.experiment.training.preparation import is_finite
+from sqdr.experiment.training.monitoring import (
+    PARTS,
+    gradient_norm_name,
+    is_finite,
+    parameters_of_parts,
+)
 from sqdr.files import whole_file
 from sqdr.model import SQDR_CNN
 from sqdr.noise import NoiseModel, OnLastWire

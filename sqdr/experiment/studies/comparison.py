@@ -1,20 +1,26 @@
-"""Comparisons: the model and its twins without entanglement, training or circuit, over seeds."""
+"""Comparisons: variants of a training over seeds, such as the model and its twins."""
 
 from __future__ import annotations
 
 import math
 import shutil
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
+from sqdr.experiment import tables
 from sqdr.experiment.intervals import mean_and_interval
 from sqdr.experiment.options import ComparisonOptions, NoiseOptions, RunOptions
-from sqdr.experiment.studies.shared_trials import Cell, claim_study, finish_cells
+from sqdr.experiment.studies.shared_trials import (
+    DIVERGED,
+    Cell,
+    claim_study,
+    finish_cells,
+)
 from sqdr.experiment.training.preparation import count_parameters, prepare
 from sqdr.experiment.training.run import Run
 from sqdr.experiment.training.trainer import device_of
@@ -29,6 +35,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "no circuit": {"circuit": "none", "noise": NoiseOptions()},
 }
 
+#: Of runs.csv; the accuracy of a training that has diverged is NaN.
 _RUN_COLUMNS = ["variant", "seed", "parameters", "accuracy", "seconds"]
 _COLUMNS = [
     "variant",
@@ -39,20 +46,95 @@ _COLUMNS = [
     "difference",
     "difference_half_width",
     "seconds",
+    "trainings",
+    "diverged",
 ]
+
+
+class Trainings:
+    """Trainings of several variants over seeds, checked and ready: data loaded, every model built once.
+
+    Args:
+        folder (Path): where the runs stay, under `trainings`.
+        variants (mapping of str to RunOptions): how each is trained.
+        seeds (sequence of int): each gives one training of each variant.
+        jobs (int or None): processes, of one thread each; None, the default, stands for all cores.
+
+    Attributes:
+        cells (list of Cell): one for each variant and seed.
+
+    Raises:
+        ValueError: if options do not go together.
+        FileNotFoundError, ImportError: as `Run`.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        variants: Mapping[str, RunOptions],
+        seeds: Sequence[int],
+        jobs: int | None = None,
+    ) -> None:
+        self.cells: list[Cell] = [
+            {"variant": variant, "seed": seed} for seed in seeds for variant in variants
+        ]
+        self._folder, self._variants, self._jobs = folder, variants, jobs
+        self._n_parameters = {
+            variant: count_parameters(prepare(training)[1]) for variant, training in variants.items()
+        }
+
+    def run(self) -> list[dict[str, Any]] | None:
+        """Train and test what is missing.
+
+        Returns:
+            list or None: for each cell "variant", "seed", trainable "parameters", "accuracy" in [0, 1]
+                (NaN if it has diverged) and "seconds"; None if other machines are still at work.
+        """
+        results = finish_cells(
+            self._folder,
+            self.cells,
+            ["maximize", "minimize"],
+            partial(_train_and_test, self._folder, self._variants),
+            self._jobs,
+        )
+        if results is None:
+            return None
+        return [
+            {**cell, "parameters": self._n_parameters[str(cell["variant"])]}
+            | {"accuracy": math.nan if accuracy == DIVERGED else accuracy, "seconds": round(seconds, 1)}
+            for cell, (accuracy, seconds) in zip(self.cells, results, strict=True)
+        ]
+
+
+def _train_and_test(
+    folder: Path, variants: Mapping[str, RunOptions], cell: Cell
+) -> tuple[float, float]:
+    """Test accuracy, in [0, 1] or `DIVERGED`, and seconds that its run took."""
+    variant, seed = str(cell["variant"]), int(cell["seed"])
+    path = folder / "trainings" / f"{variant.replace(' ', '-')}-{seed}"
+    shutil.rmtree(path, ignore_errors=True)  # a killed run starts anew, since its time is measured
+    start = time.perf_counter()
+    run = Run(replace(variants[variant], seed=seed, run=path))
+    accuracy = run.train(show_progress=False)
+    return DIVERGED if run.has_diverged else accuracy, time.perf_counter() - start
 
 
 @dataclass(frozen=True)
 class ComparisonFiles:
-    """What a finished comparison has written: its table, as Markdown and CSV, and a CSV of all runs."""
+    """What a finished comparison has written: its table, as Markdown and CSV, and a CSV of all runs.
+
+    Attributes:
+        diverged (list of str): the trainings that have diverged, and are in no mean.
+    """
 
     markdown: Path
     table: Path
     runs: Path
+    diverged: Sequence[str] = ()
 
 
 class Comparison:
-    """A comparison, checked and ready: data loaded, every variant built once, folder made.
+    """A comparison with twins, checked and ready: data loaded, every variant built once, folder made.
 
     Args:
         options (ComparisonOptions): see there.
@@ -66,15 +148,15 @@ class Comparison:
     """
 
     def __init__(self, options: ComparisonOptions) -> None:
-        device = device_of(options.training.trainer)
         self.options = options
-        self.cells: list[Cell] = [
-            {"variant": variant, "seed": seed} for seed in options.seeds for variant in VARIANTS
-        ]
-        self._n_parameters = {
-            variant: count_parameters(prepare(_variant(options.training, variant))[1])
-            for variant in VARIANTS
+        device = device_of(options.training.trainer)
+        training = options.training
+        variants = {
+            name: replace(training, model=replace(training.model, **changes))
+            for name, changes in VARIANTS.items()
         }
+        self._trainings = Trainings(options.folder, variants, options.seeds, options.jobs)
+        self.cells = self._trainings.cells
         claim_study(options, device)
 
     def run(self) -> ComparisonFiles | None:
@@ -85,43 +167,38 @@ class Comparison:
                 finishes last writes the tables.
         """
         folder = self.options.folder
-        results = finish_cells(
-            folder,
-            self.cells,
-            ["maximize", "minimize"],
-            partial(_train_and_test, self.options),
-            self.options.jobs,
-        )
-        if results is None:
+        runs = self._trainings.run()
+        if runs is None:
             return None
-        runs = [
-            {"parameters": self._n_parameters[str(cell["variant"])], "accuracy": accuracy}
-            | {**cell, "seconds": round(seconds, 1)}
-            for cell, (accuracy, seconds) in zip(self.cells, results, strict=True)
-        ]
         rows = summary(runs)
         files = ComparisonFiles(
-            folder / "comparison.md", folder / "comparison.csv", folder / "runs.csv"
+            folder / "comparison.md", folder / "comparison.csv", folder / "runs.csv", diverged(runs)
         )
         write_rows(files.runs, _RUN_COLUMNS, runs)
         write_rows(files.table, _COLUMNS, rows)
         with whole_file(files.markdown) as unfinished:
-            unfinished.write_text(as_markdown(rows))
+            unfinished.write_text(as_markdown(rows), encoding="utf-8")
         return files
 
 
+def diverged(runs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The trainings that have diverged, as "quantum with seed 3"."""
+    return [f"{run['variant']} with seed {run['seed']}" for run in runs if math.isnan(run["accuracy"])]
+
+
 def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """One row for each variant, with means over its seeds.
+    """One row for each variant, with means over its seeds, without trainings that have diverged.
 
     Args:
-        runs (sequence of mappings): with "variant", "parameters", "accuracy" (in [0, 1]) and "seconds",
-            each variant in the same order of seeds, among them "quantum".
+        runs (sequence of mappings): with "variant", "parameters", "accuracy" (in [0, 1], NaN if it has
+            diverged) and "seconds", each variant in the same order of seeds, among them "quantum".
 
     Returns:
         list of dict: with "variant", "parameters", the means "accuracy" and "seconds", the
             "standard_deviation" of the accuracies, the "half_width" of the 95 % confidence interval of
-            their mean, and mean and half width of the "difference" to the quantum run of the same seed.
-            What needs more than one seed is NaN for one.
+            their mean, mean and half width of the "difference" to the quantum run of the same seed, the
+            number of "trainings" in the mean, and of those that have "diverged". What needs more seeds
+            than there are is NaN.
     """
     by_variant = {
         variant: [run for run in runs if run["variant"] == variant]
@@ -129,53 +206,62 @@ def summary(runs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     }
     rows = []
     for variant, of_variant in by_variant.items():
-        pairs = list(zip(of_variant, by_variant["quantum"], strict=True))
-        accuracies = [run["accuracy"] for run in of_variant]
+        pairs = zip(of_variant, by_variant["quantum"], strict=True)
+        accuracies = _numbers(run["accuracy"] for run in of_variant)
         mean, half_width = mean_and_interval(accuracies)
-        difference = mean_and_interval([run["accuracy"] - other["accuracy"] for run, other in pairs])
+        difference = mean_and_interval(
+            _numbers(run["accuracy"] - other["accuracy"] for run, other in pairs)
+        )
         spread = stdev(accuracies) if len(accuracies) > 1 else math.nan
         seconds = fmean(run["seconds"] for run in of_variant)
-        values = (variant, of_variant[0]["parameters"], mean, spread, half_width, *difference, seconds)
+        numbers = len(accuracies), len(of_variant) - len(accuracies)
+        size = of_variant[0]["parameters"]
+        values = (variant, size, mean, spread, half_width, *difference, seconds, *numbers)
         rows.append(dict(zip(_COLUMNS, values, strict=True)))
     return rows
 
 
+def _numbers(values: Iterable[float]) -> list[float]:
+    return [value for value in values if not math.isnan(value)]
+
+
 def as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
-    """The rows of `summary` as a table to paste, with accuracies in %."""
-    table = (
-        "| variant | trainable parameters | test accuracy (%), mean ± standard deviation "
-        "| 95 % interval | difference to quantum (points) | 95 % interval | seconds per run |\n"
-        "|---|---|---|---|---|---|---|\n"
-    )
-    for row in rows:
-        table += (
-            f"| {row['variant']} | {row['parameters']:,} "
-            f"| {100 * row['accuracy']:.2f} ± {100 * row['standard_deviation']:.2f} "
-            f"| {_interval(row['accuracy'], row['half_width'])} "
-        )
-        if row["variant"] == "quantum":
-            table += "| | "
-        else:
-            interval = _interval(row["difference"], row["difference_half_width"], "+")
-            table += f"| {100 * row['difference']:+.2f} | {interval} "
-        table += f"| {row['seconds']:.0f} |\n"
-    return table
+    """The rows of `summary` as a table to paste, in %; intervals from three seeds on."""
+    numbers = [
+        "trainable parameters",
+        "test accuracy (%), mean ± standard deviation",
+        "95 % interval",
+        "difference to quantum (points)",
+        "95 % interval",
+        "seconds per run",
+    ]
+    return tables.markdown(["variant"], numbers, map(_as_text, rows)) + "\n"
 
 
-def _interval(mean: float, half_width: float, sign: str = "") -> str:
-    return f"{100 * (mean - half_width):{sign}.2f} to {100 * (mean + half_width):{sign}.2f}"
+def _as_text(row: Mapping[str, Any]) -> list[str]:
+    diverged = f" ({row['diverged']} diverged)" if row["diverged"] else ""
+    accuracy = [_percent(row["accuracy"])]
+    if row["trainings"] > 1:
+        accuracy.append(_percent(row["standard_deviation"]))
+    difference = ["", ""]
+    if row["variant"] != "quantum":
+        difference = [_percent(row["difference"], "+"), _interval(row, "difference", "+")]
+    return [
+        row["variant"] + diverged,
+        f"{row['parameters']:,}",
+        " ± ".join(accuracy),
+        _interval(row, "accuracy"),
+        *difference,
+        f"{row['seconds']:.0f}",
+    ]
 
 
-def _variant(options: RunOptions, variant: str) -> RunOptions:
-    return replace(options, model=replace(options.model, **VARIANTS[variant]))
+def _percent(value: float, sign: str = "") -> str:
+    return "" if math.isnan(value) else f"{100 * value:{sign}.2f}"
 
 
-def _train_and_test(options: ComparisonOptions, cell: Cell) -> tuple[float, float]:
-    """Test accuracy, in [0, 1], and seconds that its run took."""
-    variant, seed = str(cell["variant"]), int(cell["seed"])
-    folder = options.folder / "trainings" / f"{variant.replace(' ', '-')}-{seed}"
-    shutil.rmtree(folder, ignore_errors=True)  # a killed run starts anew, since its time is measured
-    start = time.perf_counter()
-    run = Run(replace(_variant(options.training, variant), seed=seed, run=folder))
-    accuracy = run.train(show_progress=False)
-    return accuracy, time.perf_counter() - start
+def _interval(row: Mapping[str, Any], name: str, sign: str = "") -> str:
+    half_width = row["half_width" if name == "accuracy" else f"{name}_half_width"]
+    if row["trainings"] < 3 or math.isnan(half_width):
+        return ""
+    return f"{_percent(row[name] - half_width, sign)} to {_percent(row[name] + half_width, sign)}"

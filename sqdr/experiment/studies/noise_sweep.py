@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -12,10 +13,16 @@ import torch
 
 from sqdr.experiment import plots
 from sqdr.experiment.options import NoiseOptions, NoiseSweepOptions, build_noise
-from sqdr.experiment.studies.shared_trials import Cell, claim_study, finish_cells
+from sqdr.experiment.studies.shared_trials import (
+    DIVERGED,
+    Cell,
+    claim_study,
+    finish_cells,
+)
 from sqdr.experiment.training.finished import read_run
 from sqdr.experiment.training.preparation import build_model, prepare
 from sqdr.experiment.training.run import Run
+from sqdr.experiment.training.run_folder import has_diverged
 from sqdr.experiment.training.trainer import device_of
 from sqdr.files import whole_file, write_rows
 
@@ -34,10 +41,15 @@ _COLUMNS = [
 
 @dataclass(frozen=True)
 class SweepFiles:
-    """What a finished sweep has written: its table (CSV) and its picture (PNG)."""
+    """What a finished sweep has written: its table (CSV) and its picture (PNG).
+
+    Attributes:
+        diverged (list of str): the trainings that have diverged, and are in no mean.
+    """
 
     table: Path
     picture: Path
+    diverged: Sequence[str] = ()
 
 
 class NoiseSweep:
@@ -93,15 +105,29 @@ class NoiseSweep:
         if accuracies is None:
             return None
         rows = [
-            dict(zip(_COLUMNS, (*training, *test, seed, accuracy), strict=True))
+            dict(zip(_COLUMNS, (*training, *test, seed, _or_nan(accuracy)), strict=True))
             for (*training, seed), values in zip(map(dict.values, self.cells), accuracies, strict=True)
             for test, accuracy in zip(self.tests, values, strict=True)
         ]
-        files = SweepFiles(self.options.folder / "accuracy.csv", self.options.folder / "accuracy.png")
+        folder = self.options.folder
+        diverged = [
+            _name(cell)
+            for cell, values in zip(self.cells, accuracies, strict=True)
+            if DIVERGED in values
+        ]
+        files = SweepFiles(folder / "accuracy.csv", folder / "accuracy.png", diverged)
         write_rows(files.table, _COLUMNS, rows)
         with whole_file(files.picture) as unfinished:
             plots.noise_sweep(rows).savefig(unfinished)
         return files
+
+
+def _or_nan(accuracy: float) -> float:
+    return math.nan if accuracy == DIVERGED else accuracy
+
+
+def _name(cell: Cell) -> str:
+    return "{channel} of strength {strength} with seed {seed}".format(**cell)
 
 
 def _noise(channel: str, strength: float) -> NoiseOptions:
@@ -112,7 +138,7 @@ def _noise(channel: str, strength: float) -> NoiseOptions:
 def _train_and_test(
     options: NoiseSweepOptions, tests: Sequence[tuple[str, float]], cell: Cell
 ) -> list[float]:
-    """Accuracies, in [0, 1], of the cell's model in each test."""
+    """Accuracies, in [0, 1], of the cell's model in each test, or `DIVERGED`."""
     name, strength, seed = cell.values()
     model = replace(options.training.model, noise=_noise(name, strength))
     folder = options.folder / "trainings" / f"{name}-{strength}-{seed}"
@@ -120,6 +146,8 @@ def _train_and_test(
     training = replace(options.training, model=model, seed=seed, run=folder)
     Run(training, resume=True).train(show_progress=False)
     run = read_run(folder, options.training.data.root)
+    if has_diverged(run.rows):
+        return [DIVERGED] * len(tests)
     trained = run.model
     accuracies = []
     with torch.no_grad():

@@ -36,7 +36,7 @@ from sqdr.experiment.studies.shared_trials import (
 from sqdr.experiment.training.classifier import Classifier
 from sqdr.experiment.training.monitoring import EpochRows
 from sqdr.experiment.training.preparation import prepare
-from sqdr.experiment.training.run_folder import best_epoch
+from sqdr.experiment.training.run_folder import best_epoch, has_diverged
 from sqdr.experiment.training.trainer import device_of, new_trainer, quiet
 from sqdr.files import whole_file, write_rows
 from sqdr.validation import argument_error, check_distinct, check_integer, check_number
@@ -52,6 +52,7 @@ class SearchResult:
 
     Attributes:
         n_trials (int): number of finished trials.
+        n_failed (int): how many of them diverged, or had options that do not go together.
         value (float): of the objective.
         parameters (dict): the options found, by their names.
         table (Path): CSV of all trials.
@@ -60,6 +61,7 @@ class SearchResult:
     """
 
     n_trials: int
+    n_failed: int
     value: float
     parameters: Cell
     table: Path
@@ -126,6 +128,7 @@ class Search:
         )
         found = SearchResult(
             len(finished),
+            sum(trial.values[0] == _WORST[options.objective] for trial in finished),
             best.values[0],
             best.params,
             folder / "trials.csv",
@@ -270,5 +273,5 @@ def train(options: SearchOptions, parameters: Cell) -> list[float]:
             enable_progress_bar=False,
         )
         trainer.fit(classifier, data)
-    best = epochs.rows[best_epoch(epochs.rows)]
-    return [(best if math.isfinite(best["validation_loss"]) else _WORST)[options.objective]]
+    rows = epochs.rows
+    return [(_WORST if has_diverged(rows) else rows[best_epoch(rows)])[options.objective]]

@@ -19,6 +19,7 @@ network are free when the file server gives up its locks, on NFS 4 after about 9
 from __future__ import annotations
 
 import logging
+import math
 import multiprocessing
 import os
 import sys
@@ -52,6 +53,9 @@ Cell = dict[str, Any]
 CellFunction = Callable[[Cell], Sequence[float]]
 #: What Optuna calls a better value.
 Direction = Literal["maximize", "minimize"]
+
+#: The value of a training that has diverged, which is worse than any accuracy.
+DIVERGED = -math.inf
 
 _LOCK = "study.lock"
 
@@ -286,7 +290,7 @@ def run_in_processes(
     columns = *Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn()
     try:
         with Progress(*columns, disable=not sys.stdout.isatty()) as progress:
-            bar = progress.add_task("cells", total=trials.n_cells, completed=trials.n_finished)
+            bar = progress.add_task("trainings", total=trials.n_cells, completed=trials.n_finished)
             while not context.join(timeout=1):
                 progress.update(bar, completed=trials.n_finished)
             progress.update(bar, completed=trials.n_finished)

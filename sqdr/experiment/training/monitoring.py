@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any, cast
 
@@ -49,7 +50,9 @@ def parameters_of_parts(model: SQDR_CNN) -> dict[str, list[nn.Parameter]]:
 
 
 class EpochRows(Callback):
-    """Keeps the metrics of each epoch.
+    """Keeps the metrics of each epoch; the validation loss of weights that are not finite is NaN.
+
+    Their neurons may be silent, and what follows from that would look like a loss.
 
     Attributes:
         rows (list of dict): the metrics of each finished epoch, with its number, counted from 0; part
@@ -59,8 +62,10 @@ class EpochRows(Callback):
     def __init__(self) -> None:
         self.rows: list[dict[str, float]] = []
 
-    def on_train_epoch_end(self, trainer: lightning.Trainer, _: lightning.LightningModule) -> None:
+    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
         metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
+        if not is_finite(module):
+            metrics["validation_loss"] = math.nan
         self.rows.append({"epoch": trainer.current_epoch, **metrics})
 
     def state_dict(self) -> dict[str, Any]:
@@ -68,6 +73,11 @@ class EpochRows(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         self.rows = state_dict["rows"]
+
+
+def is_finite(module: nn.Module) -> bool:
+    """Whether all weights are finite, those of a trained model unless training has diverged."""
+    return all(bool(tensor.isfinite().all()) for tensor in module.state_dict().values())
 
 
 class GradientNorms(Callback):

@@ -54,8 +54,3 @@ def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR
 def count_parameters(model: nn.Module) -> int:
     """Number of trainable parameters."""
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
-
-
-def is_finite(module: nn.Module) -> bool:
-    """Whether all weights are finite, those of a trained model unless training has diverged."""
-    return all(bool(tensor.isfinite().all()) for tensor in module.state_dict().values())

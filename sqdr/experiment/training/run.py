@@ -18,8 +18,8 @@ from sqdr.experiment.option_names import as_configuration
 from sqdr.experiment.options import RunOptions
 from sqdr.experiment.training.classifier import Classifier
 from sqdr.experiment.training.monitoring import EpochRows, GradientNorms, tensorboard_logger
-from sqdr.experiment.training.preparation import is_finite, prepare
-from sqdr.experiment.training.run_folder import Row, RunFolder, best_epoch, new_folder
+from sqdr.experiment.training.preparation import prepare
+from sqdr.experiment.training.run_folder import Row, RunFolder, best_epoch, has_diverged, new_folder
 from sqdr.experiment.training.trainer import count_processes, new_trainer, quiet
 from sqdr.validation import argument_error
 
@@ -36,6 +36,7 @@ class Run:
         model (SQDR_CNN): the classifier.
         checkpoint (Path or None): where training goes on from; None for the beginning.
         accuracy (float or None): on the test images, in [0, 1], if the run is finished.
+        has_diverged (bool): whether the training that `train` has done ended in no finite loss.
         why_no_model (str or None): why `train` has not written the folder `model`.
         is_main_process (bool): whether this process is the one that writes, tests and reports.
 
@@ -64,6 +65,7 @@ class Run:
         self._check_shares(trainer.world_size)
         self.checkpoint: Path | None = None
         self.accuracy: float | None = None
+        self.has_diverged = False
         self.why_no_model: str | None = None
         try:
             if self.is_main_process:
@@ -122,6 +124,7 @@ class Run:
         """Accuracy of the best epoch's weights; writes pictures, the folder `model` and test.csv."""
         classifier = self._classifier
         best = rows[self._files.load_best(classifier)]
+        self.has_diverged = has_diverged(rows)
         tester = new_trainer(
             self.options.trainer, 1, 1, enable_progress_bar=False, default_root_dir=self.folder
         )
@@ -142,7 +145,7 @@ class Run:
         circuit = self.options.model.circuit
         if circuit in ("mlp", "none"):
             self.why_no_model = f'circuit "{circuit}" makes a twin of the classifier, for comparison'
-        elif not is_finite(self.model):
+        elif self.has_diverged:
             self.why_no_model = "training has diverged, to weights that are not finite"
         if self.why_no_model:
             return

@@ -41,6 +41,11 @@ def best_epoch(rows: Sequence[Row]) -> int:
     return losses.index(min(losses, key=lambda loss: math.inf if math.isnan(loss) else loss))
 
 
+def has_diverged(rows: Sequence[Row]) -> bool:
+    """Whether even the best epoch has no finite loss."""
+    return not math.isfinite(rows[best_epoch(rows)]["validation_loss"])
+
+
 class RunFolder:
     """The folder of a training run.
 

@@ -70,7 +70,7 @@ def test_the_same_command_again_prints_the_table_and_runs_nothing(folder, capfd)
     assert main([*COMMAND, "--jobs", "1", "--folder", str(folder)]) == 0
     output = capfd.readouterr()
     assert output.out.startswith((folder / "comparison.md").read_text())
-    assert output.out.splitlines()[-1].startswith(f"10 runs: {folder / 'comparison.md'}, ")
+    assert output.out.splitlines()[-1].startswith(f"10 trainings: {folder / 'comparison.md'}, ")
     assert output.err == ""
     assert (folder / "runs.csv").read_bytes() == runs
     assert [row["variant"] for row in read_rows(folder / "comparison.csv")][:2] == [
@@ -124,7 +124,7 @@ def test_the_table_to_paste():
     header, _, *lines = as_markdown(summary(RUNS)).splitlines()
     assert header.count("|") == lines[0].count("|") == lines[1].count("|") == 8
     # 0.94 ± 0.04 with half width 4.302653 * 0.04 / sqrt(3) = 0.0993655
-    assert lines[0] == "| quantum | 1,234 | 94.00 ± 4.00 | 84.06 to 103.94 | | | 20 |"
+    assert lines[0] == "| quantum | 1,234 | 94.00 ± 4.00 | 84.06 to 103.94 |  |  | 20 |"
     assert lines[1] == (
         "| no circuit | 999 | 95.00 ± 3.00 | 87.55 to 102.45 | +1.00 | -1.48 to +3.48 | 7 |"
     )
