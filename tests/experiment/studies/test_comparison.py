@@ -9,7 +9,8 @@ from commands import SMALL, TRAINING, assert_refused, read_rows
 from sqdr.experiment.cli import main
 from sqdr.experiment.intervals import mean_and_interval
 from sqdr.experiment.options import TrainerOptions
-from sqdr.experiment.studies.comparison import as_markdown, summary
+from sqdr.experiment.studies.comparison import _train_and_test, as_markdown, diverged, summary
+from sqdr.experiment.studies.shared_trials import DIVERGED
 from sqdr.experiment.training.run import Run
 
 #: Two short trainings for each of five variants.
@@ -130,10 +131,35 @@ def test_the_table_to_paste():
     )
 
 
+def test_a_training_that_has_diverged_is_in_no_mean_and_no_difference():
+    runs = [run | {"accuracy": math.nan} if run is RUNS[2] else run for run in RUNS]
+    quantum, without = summary(runs)
+    assert (quantum["trainings"], quantum["diverged"]) == (2, 1)
+    assert quantum["accuracy"] == pytest.approx(0.94)
+    assert (without["trainings"], without["diverged"]) == (3, 0)
+    assert without["difference"] == pytest.approx(0.01)  # of seeds 0 and 2
+    lines = as_markdown([quantum, without]).splitlines()[2:]
+    assert lines[0].startswith("| quantum (1 diverged) | 1,234 | 94.00 ± 5.66 |  |")
+    assert diverged(runs) == ["quantum with seed 1"]
+
+
+def test_where_all_have_diverged_there_is_no_number():
+    quantum, _ = summary([run | {"accuracy": math.nan} for run in RUNS])
+    assert as_markdown([quantum]).splitlines()[2] == "| quantum (3 diverged) | 1,234 |  |  |  |  | 20 |"
+
+
+def test_a_training_that_diverges_has_no_accuracy(tmp_path):
+    variants = {"quantum": replace(TRAINING, learning_rate=1e30, epochs=1)}
+    cell = {"variant": "quantum", "seed": 0}
+    assert _train_and_test(tmp_path, variants, cell)[0] == DIVERGED
+
+
 def test_one_seed_says_nothing_of_the_spread():
     row = summary(RUNS[:2])[0]
     assert math.isnan(row["standard_deviation"])
     assert math.isnan(row["half_width"])
+    (line,) = as_markdown([row]).splitlines()[2:]
+    assert line == "| quantum | 1,234 | 90.00 |  |  |  | 10 |"
 
 
 @pytest.mark.parametrize(

@@ -1,8 +1,10 @@
 """Noise sweeps, by the command line as a user starts them."""
 
 import itertools
+import math
 import multiprocessing
 import signal
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -17,6 +19,7 @@ from sqdr.experiment.cli import main
 from sqdr.experiment.options import NoiseSweepOptions
 from sqdr.experiment.plots import noise_sweep
 from sqdr.experiment.studies import noise_sweep as sweep
+from sqdr.experiment.studies.shared_trials import DIVERGED
 from sqdr.experiment.training.classifier import Classifier
 from sqdr.experiment.training.preparation import prepare
 
@@ -170,6 +173,15 @@ def test_a_panel_shows_its_channel_trained_without_and_with_it():
     # 4.302653 is Student's t for 2 degrees of freedom and 97.5 %; 1, 2, 3 have standard deviation 1.
     half_width = 4.302653 / 3**0.5
     assert bars.get_segments()[0][:, 1] == pytest.approx([52 - half_width, 52 + half_width])
+
+
+def test_a_training_that_diverges_has_no_accuracy_and_is_in_no_mean(tmp_path):
+    training = replace(TRAINING, learning_rate=1e30, epochs=1)
+    options = NoiseSweepOptions(training, ["BitFlip"], [0.1], [0.0], [3], folder=tmp_path)
+    cell = {"channel": "BitFlip", "strength": 0.1, "seed": 3}
+    assert sweep._train_and_test(options, [("BitFlip", 0.0)], cell) == [DIVERGED]
+    figure = noise_sweep(rows_of(["BitFlip"], [1, 2], lambda *test: [0.5, math.nan][test[-1] - 1]))
+    assert figure.axes[0].containers[0][0].get_xydata().tolist() == [[0, 50], [0.2, 50]]
 
 
 def test_one_seed_has_no_interval():
