@@ -25,10 +25,11 @@ FLOORS = [
 #: Rooms of the tool, likewise.
 EXPERIMENT_FLOORS = [
     ["cli"],
+    ["commands"],
     ["studies", "reports"],
     ["evaluation"],
     ["training"],
-    ["bench", "data", "plots"],
+    ["bench", "data", "plots", "scores"],
     ["folders"],
     ["option_names"],
     ["options", "intervals", "provenance", "tables"],

@@ -6,47 +6,21 @@ import math
 import multiprocessing
 import statistics
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from multiprocessing.connection import Connection
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
 
 from sqdr.circuit import ReuploadCircuit
 from sqdr.errors import MissingPackageError
-from sqdr.experiment.options import NoiseOptions, build_noise
+from sqdr.experiment.options import BenchOptions, build_noise
 from sqdr.registry import backend_names, create_circuit
-from sqdr.validation import argument_error, check_integer, check_number
+from sqdr.validation import argument_error
 
 
-@dataclass(frozen=True)
-class BenchOptions:
-    """The circuit and the batch whose forward and backward passes are timed, in float32.
-
-    Args:
-        n_wires: wires of the circuit.
-        qdr_block: re-uploading blocks.
-        batch_size: samples in a step.
-        entanglement: "none", "linear" or "circular".
-        noise: noise of the circuit.
-        backends: names of the backends; empty stands for all, see `sqdr backends`.
-        device: "cpu" or "cuda".
-        time_limit: seconds for each backend, its import and its preparations included.
-    """
-
-    n_wires: int = 9
-    qdr_block: int = 2
-    batch_size: int = 16
-    entanglement: Literal["none", "linear", "circular"] = "linear"
-    noise: NoiseOptions = field(default_factory=NoiseOptions)
-    backends: Sequence[str] = ()
-    device: Literal["cpu", "cuda"] = "cpu"
-    time_limit: float = 60.0
-
-
-class Timing(NamedTuple):
+class StepTime(NamedTuple):
     """What a backend takes: median of the steps in seconds, with the better number of threads.
 
     `first_seconds` is from the import of the backend to the first gradient.
@@ -57,15 +31,15 @@ class Timing(NamedTuple):
     threads: int
 
 
-class Measurement(NamedTuple):
+class BackendTime(NamedTuple):
     """The timing of a backend, or None and the reason why there is none."""
 
     backend: str
-    timing: Timing | None
+    step: StepTime | None
     reason: str = ""
 
 
-def measure(options: BenchOptions) -> Iterator[Measurement]:
+def time_backends(options: BenchOptions) -> Iterator[BackendTime]:
     """Time the backends one after the other, each in a process of its own.
 
     The values and gradients of each are compared with those of the native engine in double precision,
@@ -74,8 +48,6 @@ def measure(options: BenchOptions) -> Iterator[Measurement]:
     Raises:
         ValueError: if an option is out of its domain.
     """
-    check_integer("batch_size", options.batch_size, 1)
-    check_number("time_limit", options.time_limit, 0)
     names = backend_names()
     for name in options.backends:
         if name not in names:
@@ -85,44 +57,44 @@ def measure(options: BenchOptions) -> Iterator[Measurement]:
     circuit = create_circuit(
         "native",
         options.n_wires,
-        options.qdr_block,
+        options.n_blocks,
         entanglement=options.entanglement,
         noise=build_noise(options.noise),
         dtype=torch.float64,
     )
     angles = torch.empty(options.batch_size, 3 * options.n_wires, dtype=torch.float64)
     angles.uniform_(0, 2 * math.pi, generator=torch.Generator().manual_seed(0))
-    return (_measured_apart(name, circuit, angles, options) for name in options.backends or names)
+    return (_timed_apart(name, circuit, angles, options) for name in options.backends or names)
 
 
-def _measured_apart(
+def _timed_apart(
     name: str, reference: ReuploadCircuit, angles: Tensor, options: BenchOptions
-) -> Measurement:
+) -> BackendTime:
     """What a process of its own measures, however it ends."""
     context = multiprocessing.get_context("spawn")
     receiver, sender = context.Pipe(duplex=False)
     arguments = sender, name, reference, angles, options.device
-    process = context.Process(target=_measure, args=arguments, daemon=True)
+    process = context.Process(target=_send_time, args=arguments, daemon=True)
     process.start()
     sender.close()
     try:
         if not receiver.poll(options.time_limit):
-            return Measurement(name, None, f"takes more than {options.time_limit:g} s")
+            return BackendTime(name, None, f"takes more than {options.time_limit:g} s")
         received = receiver.recv()
     except EOFError:
         process.join()
-        return Measurement(name, None, f"its process ended with exit code {process.exitcode}")
+        return BackendTime(name, None, f"its process ended with exit code {process.exitcode}")
     finally:
         process.kill()
-    return Measurement(name, *received)
+    return BackendTime(name, *received)
 
 
-def _measure(
+def _send_time(
     sender: Connection, name: str, reference: ReuploadCircuit, angles: Tensor, device: str
 ) -> None:
     """Send the timing of a backend, or None and the reason why there is none."""
     try:
-        sender.send((_timing(name, reference, angles, device), ""))
+        sender.send((_step_time(name, reference, angles, device), ""))
     except (ValueError, MissingPackageError) as error:
         sender.send((None, str(error)))
     except Exception as error:  # whatever a backend raises, the others are measured
@@ -130,7 +102,7 @@ def _measure(
         sender.send((None, f"{type(error).__name__}: {summary}"))
 
 
-def _timing(name: str, reference: ReuploadCircuit, angles: Tensor, device: str) -> Timing:
+def _step_time(name: str, reference: ReuploadCircuit, angles: Tensor, device: str) -> StepTime:
     expected = _step(reference, angles)
     threads = torch.get_num_threads()
     start = time.perf_counter()
@@ -147,7 +119,7 @@ def _timing(name: str, reference: ReuploadCircuit, angles: Tensor, device: str) 
     for n_threads in sorted({1, threads}):
         torch.set_num_threads(n_threads)
         seconds = _median_seconds(lambda: _step(circuit, inputs))
-        timings.append(Timing(seconds, first_seconds, n_threads))
+        timings.append(StepTime(seconds, first_seconds, n_threads))
     return min(timings)
 
 

@@ -4,81 +4,33 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from itertools import product
 from pathlib import Path
-from typing import Literal, NamedTuple, cast
+from typing import NamedTuple, cast
 
 import torch
+from rich.progress import Progress
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from sqdr.experiment.options import DataName, DataOptions, NoiseOptions, build_noise
+from sqdr.experiment.data.images import read_image, resized
+from sqdr.experiment.data.sets import ImageData
+from sqdr.experiment.options import (
+    DataName,
+    DataOptions,
+    EvaluationData,
+    EvaluationOptions,
+    NoiseOptions,
+    PredictionOptions,
+    build_noise,
+)
+from sqdr.experiment.scores import scores_of
 from sqdr.model import SQDR_CNN
-from sqdr.noise import NoiseModel
-from sqdr.validation import argument_error, check_integer, check_seed
+from sqdr.pretrained.card import noise_in_words
+from sqdr.pretrained.config import PretrainedConfig, read_config
+from sqdr.validation import argument_error
 
 _MAX_BATCH = 256
-
-
-@dataclass(frozen=True)
-class PredictionOptions:
-    """Which model predicts, and how.
-
-    Args:
-        model: folder of the model, as in `runs/NAME/model`.
-        top: number of classes to print for each image, the most probable first.
-        invert: whether to exchange light and dark; digits, mnist, fashion-mnist and kmnist are light on
-            dark.
-        backend: name of a backend; none stands for the one that the model was trained on.
-        seed: of noise that is drawn.
-    """
-
-    model: Path
-    top: int = 1
-    invert: bool = False
-    backend: str | None = None
-    seed: int = 0
-
-
-@dataclass(frozen=True)
-class EvaluationData:
-    """Where the test images are.
-
-    Args:
-        name: as for `sqdr train`; none stands for the data set that the model was trained on.
-        root: folder of torchvision's data sets.
-        download: whether torchvision may download a data set that is not in `root`.
-    """
-
-    name: DataName | None = None
-    root: Path = Path("datasets")
-    download: bool = False
-
-
-@dataclass(frozen=True)
-class EvaluationOptions:
-    """What to evaluate a trained model on: each backend with each noise.
-
-    Args:
-        model: folder of the model, as in `runs/NAME/model`.
-        backends: names of backends; empty stands for the one that the model was trained on.
-        noises: each "saved" (what the model was trained with), "none", or a noise, for instance
-            {after_rotation: {BitFlip: 0.02}}.
-        data: the test images.
-        max_images: number of test images, drawn at random but always the same ones; all by default.
-        batch_size: images evaluated at a time.
-        seed: of noise that is drawn.
-    """
-
-    model: Path
-    backends: Sequence[str] = ()
-    noises: Sequence[Literal["saved", "none"] | NoiseOptions] = ("saved",)
-    data: EvaluationData = field(default_factory=EvaluationData)
-    max_images: int | None = None
-    batch_size: int = 64
-    seed: int = 0
 
 
 class Prediction(NamedTuple):
@@ -103,15 +55,10 @@ def predict(files: Sequence[Path], options: PredictionOptions) -> list[list[Pred
     """The most probable classes of each image file, the most probable first.
 
     Raises:
-        ValueError: if an option is out of its domain, or a file of the model or of an image is broken.
+        ValueError: if a file of the model or of an image is broken.
         FileNotFoundError: if the model is missing.
         ImportError: if a package that is needed is missing.
     """
-    from sqdr.experiment.data.images import read_image, resized
-    from sqdr.pretrained.config import read_config
-
-    check_integer("top", options.top, 1)
-    check_seed("seed", options.seed)
     config = read_config(options.model)
     model = SQDR_CNN.from_pretrained(options.model, options.backend)
     pictures = [read_image(file, model.in_channels, options.invert) for file in files]
@@ -137,43 +84,47 @@ def evaluate(options: EvaluationOptions) -> list[Evaluation]:
         FileNotFoundError: if the model or the data set is missing.
         ImportError: if a package that is needed is missing.
     """
-    from rich.progress import Progress
-
-    from sqdr.pretrained.card import noise_in_words
-    from sqdr.pretrained.config import read_config
-
-    check_integer("batch_size", options.batch_size, 1)
-    check_seed("seed", options.seed)
-    if options.max_images is not None:
-        check_integer("max_images", options.max_images, 1)
-    if not options.noises:
-        raise argument_error("noises", "hold at least one noise", "is empty")
-    backends = options.backends or [read_config(options.model).arguments["backend"]]
-    noises: list[NoiseModel | Literal["saved"] | None] = [
-        "saved" if noise == "saved" else None if noise == "none" else build_noise(noise)
-        for noise in options.noises
+    config = read_config(options.model)
+    saved = SQDR_CNN.from_pretrained(options.model, "native")  # which has every noise
+    backends = options.backends or [config.arguments["backend"]]
+    torch.manual_seed(options.seed)  # of the generator that copies take over
+    models = [
+        saved.to_backend(backend, **_noise(noise))
+        for backend, noise in product(backends, options.noises)
     ]
-    models = [SQDR_CNN.from_pretrained(options.model, *p) for p in product(backends, noises)]
-    images, labels = _test_images(options)
+    images, labels = _test_images(config, options.data, options.max_images)
     rows = []
     with Progress(transient=True, disable=not sys.stdout.isatty()) as progress:
         for number, model in enumerate(models, 1):
-            noise = noise_in_words(model.quantum.noise if model.quantum else None)
-            batches = zip(*(torch.split(t, options.batch_size) for t in (images, labels)), strict=True)
+            batches = torch.split(images, options.batch_size)
             backend = str(model.backend)
             title = f"{backend} ({number} of {len(models)})"
             torch.manual_seed(options.seed)
-            measured = _measured(model, progress.track(list(batches), description=title))
-            rows.append(Evaluation(backend, noise, len(labels), *measured))
+            start = time.perf_counter()
+            with torch.no_grad():
+                logits = torch.cat([model(b) for b in progress.track(batches, description=title)])
+            seconds = time.perf_counter() - start
+            accuracy, cross_entropy, _ = scores_of(logits, labels)
+            noise = noise_in_words(model.quantum.noise if model.quantum else None)
+            row = backend, noise, len(labels), accuracy, cross_entropy, seconds
+            rows.append(Evaluation(*row))
     return rows
 
 
-def _test_images(options: EvaluationOptions) -> tuple[Tensor, Tensor]:
-    """Images of the model's classes and size, and their labels."""
-    from sqdr.experiment.data.sets import ImageData
-    from sqdr.pretrained.config import read_config
+def _noise(noise: str | NoiseOptions) -> dict[str, object]:
+    """The arguments of `to_backend` for one of the noises of `EvaluationOptions`."""
+    match noise:
+        case "saved":
+            return {}
+        case "none":
+            return {"noise": None}
+    return {"noise": build_noise(cast(NoiseOptions, noise))}
 
-    config, where = read_config(options.model), options.data
+
+def _test_images(
+    config: PretrainedConfig, where: EvaluationData, max_images: int | None
+) -> tuple[Tensor, Tensor]:
+    """Images of the model's classes and size, and their labels."""
     name = where.name or config.data_name
     if name is None:
         raise argument_error("data.name", "name a data set, since the model names none", "does not")
@@ -194,18 +145,5 @@ def _test_images(options: EvaluationOptions) -> tuple[Tensor, Tensor]:
             f"{name} has {len(data.class_names)} and {data.in_channels}",
         )
     order = torch.randperm(len(data.test.labels), generator=torch.Generator().manual_seed(0))
-    chosen = order[: options.max_images]
+    chosen = order[:max_images]
     return data.test.images[chosen], data.test.labels[chosen]
-
-
-def _measured(model: SQDR_CNN, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[float, float, float]:
-    """Accuracy, mean cross entropy and time in seconds."""
-    n_images, n_right, loss = 0, 0, 0.0
-    start = time.perf_counter()
-    with torch.no_grad():
-        for images, labels in batches:
-            logits = model(images)
-            n_images += len(labels)
-            n_right += int((logits.argmax(dim=1) == labels).sum())
-            loss += float(cross_entropy(logits, labels, reduction="sum"))
-    return n_right / n_images, loss / n_images, time.perf_counter() - start

@@ -375,6 +375,133 @@ def _check_study(options: NoiseSweepOptions | ComparisonOptions | SearchOptions)
     _set(options, folder=check_path("folder", options.folder))
 
 
+@dataclass(frozen=True)
+class ReportData:
+    """Where the images of a run are.
+
+    Args:
+        root: folder of torchvision's data sets; none stands for that of the training.
+        download: whether torchvision may download the data set if it is not there, whatever the
+            training was allowed.
+    """
+
+    root: Path | None = None
+    download: bool = False
+
+
+@dataclass(frozen=True)
+class ReportOptions:
+    """A report on a finished run.
+
+    Args:
+        run: folder of the run.
+        data: where its images are.
+    """
+
+    run: Path
+    data: ReportData = field(default_factory=ReportData)
+
+
+@dataclass(frozen=True)
+class PredictionOptions:
+    """Which model predicts, and how.
+
+    Args:
+        model: folder of the model, as in `runs/NAME/model`.
+        top: number of classes to print for each image, the most probable first.
+        invert: whether to exchange light and dark; digits, mnist, fashion-mnist and kmnist are light on
+            dark.
+        backend: name of a backend; none stands for the one that the model was trained on.
+        seed: of noise that is drawn.
+    """
+
+    model: Path
+    top: int = 1
+    invert: bool = False
+    backend: str | None = None
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_integer("top", self.top, 1)
+        check_seed("seed", self.seed)
+
+
+@dataclass(frozen=True)
+class EvaluationData:
+    """Where the test images are.
+
+    Args:
+        name: as for `sqdr train`; none stands for the data set that the model was trained on.
+        root: folder of torchvision's data sets.
+        download: whether torchvision may download a data set that is not in `root`.
+    """
+
+    name: DataName | None = None
+    root: Path = Path("datasets")
+    download: bool = False
+
+
+@dataclass(frozen=True)
+class EvaluationOptions:
+    """What to evaluate a trained model on: each backend with each noise.
+
+    Args:
+        model: folder of the model, as in `runs/NAME/model`.
+        backends: names of backends; empty stands for the one that the model was trained on.
+        noises: each "saved" (what the model was trained with), "none", or a noise, for instance
+            {after_rotation: {BitFlip: 0.02}}.
+        data: the test images.
+        max_images: number of test images, drawn at random but always the same ones; all by default.
+        batch_size: images evaluated at a time.
+        seed: of noise that is drawn.
+    """
+
+    model: Path
+    backends: Sequence[str] = ()
+    noises: Sequence[Literal["saved", "none"] | NoiseOptions] = ("saved",)
+    data: EvaluationData = field(default_factory=EvaluationData)
+    max_images: int | None = None
+    batch_size: int = 64
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_integer("batch_size", self.batch_size, 1)
+        check_seed("seed", self.seed)
+        if self.max_images is not None:
+            check_integer("max_images", self.max_images, 1)
+        if not self.noises:
+            raise argument_error("noises", "hold at least one noise", "is empty")
+
+
+@dataclass(frozen=True)
+class BenchOptions:
+    """The circuit and the batch whose training steps, forward and backward, are timed, in float32.
+
+    Args:
+        n_wires: wires of the circuit.
+        n_blocks: re-uploading blocks.
+        batch_size: samples in a step.
+        entanglement: "none", "linear" or "circular".
+        noise: noise of the circuit.
+        backends: names of the backends; empty stands for all, see `sqdr backends`.
+        device: "cpu" or "cuda".
+        time_limit: seconds for each backend, its import and its preparations included.
+    """
+
+    n_wires: int = 9
+    n_blocks: int = 2
+    batch_size: int = 16
+    entanglement: Literal["none", "linear", "circular"] = "linear"
+    noise: NoiseOptions = field(default_factory=NoiseOptions)
+    backends: Sequence[str] = ()
+    device: Literal["cpu", "cuda"] = "cpu"
+    time_limit: float = 60.0
+
+    def __post_init__(self) -> None:
+        check_integer("batch_size", self.batch_size, 1)
+        check_number("time_limit", self.time_limit, 0)
+
+
 def build_noise(options: NoiseOptions) -> NoiseModel:
     """The noise model that the options describe."""
     channels = {

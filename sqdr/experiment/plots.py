@@ -21,28 +21,39 @@ MAX_WIRES = 8
 MAX_BLOCKS = 3
 
 
-def curves(rows: Sequence[Mapping[str, float]]) -> Figure:
+def curves(rows: Sequence[Mapping[str, float]], best_epoch: int | None = None) -> Figure:
     """Loss and accuracy of training and validation against the epoch.
 
     Args:
         rows (sequence of mappings): one for each epoch, with "epoch" and "training_loss",
             "validation_loss", "training_accuracy" and "validation_accuracy" (in [0, 1]).
+        best_epoch (int or None): the epoch, from 0, that is marked. Default: None, no mark.
     """
-    figure = Figure(figsize=(9, 3.6), dpi=150, layout="constrained")
-    loss, accuracy = figure.subplots(1, 2)
+    figure = Figure(figsize=(6, 5.2), dpi=150, layout="constrained")
+    loss, accuracy = figure.subplots(2, 1, sharex=True)
     epochs = [row["epoch"] + 1 for row in rows]
     for stage in ("training", "validation"):
         marker = "o" if len(rows) == 1 else None
         loss.plot(epochs, [row[f"{stage}_loss"] for row in rows], label=stage, marker=marker)
         percent = [100 * row[f"{stage}_accuracy"] for row in rows]
         accuracy.plot(epochs, percent, label=stage, marker=marker)
-    loss.set(xlabel="epoch", ylabel="cross entropy", ylim=(0, None))
+    loss.set(ylabel="loss", ylim=(0, None))
     accuracy.set(xlabel="epoch", ylabel="accuracy (%)", ylim=(0, 102))
+    _count_epochs(accuracy, len(rows))
     for axes in (loss, accuracy):
         axes.grid(alpha=0.3)
-        axes.xaxis.get_major_locator().set_params(integer=True)
-    accuracy.legend(loc="lower right")
+        if best_epoch is not None:
+            label = f"best epoch, {best_epoch + 1}"
+            axes.axvline(best_epoch + 1, color="0.3", linestyle=":", label=label)
+    figure.legend(*loss.get_legend_handles_labels(), loc="outside upper center", ncols=3)
     return figure
+
+
+def _count_epochs(axes: Axes, n_epochs: int) -> None:
+    """Whole numbers, from 1, along the axis of the epochs, which has room for a single one."""
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
+    if n_epochs == 1:
+        axes.set(xlim=(0.5, 1.5), xticks=[1])
 
 
 def confusion_matrix(counts: Sequence[Sequence[int]], class_names: Sequence[str]) -> Figure:
@@ -149,26 +160,22 @@ def _accuracy_line(
     return strengths, [mean for mean, _ in intervals], [half_width for _, half_width in intervals]
 
 
-def gradient_norms(rows: Sequence[Mapping[str, float]]) -> Figure:
+def gradient_norms(norms: Mapping[str, Sequence[float]]) -> Figure:
     """Norm of the gradient of each part of the model against the epoch.
 
     Args:
-        rows (sequence of mappings): one for each epoch, with "epoch" and "gradient_norm_" followed by
-            the name of a part, for the parts that have a gradient.
+        norms (mapping of str to sequence of float): one for each epoch, by the name of the part.
     """
     figure = Figure(figsize=(6, 3.6), dpi=150, layout="constrained")
     axes = figure.subplots()
-    prefix = "gradient_norm_"
-    names = [name for name in rows[0] if name.startswith(prefix)]
-    for name, colour, style in zip(names, _COLOURS, ("-", "--", "-."), strict=False):
-        epochs = [row["epoch"] + 1 for row in rows]
-        marker = "o" if len(rows) == 1 else None
-        label = name.removeprefix(prefix)
-        axes.plot(epochs, [row[name] for row in rows], style, color=colour, label=label, marker=marker)
+    for (part, values), colour, style in zip(norms.items(), _COLOURS, ("-", "--", "-."), strict=False):
+        marker = "o" if len(values) == 1 else None
+        epochs = range(1, len(values) + 1)
+        axes.plot(epochs, values, style, color=colour, label=part, marker=marker)
+        _count_epochs(axes, len(values))
     axes.set(xlabel="epoch", ylabel="norm of the gradient", yscale="log")
     axes.grid(alpha=0.3)
-    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-    figure.legend(loc="outside upper center", ncols=len(names))
+    figure.legend(loc="outside upper center", ncols=len(norms))
     return figure
 
 
@@ -184,7 +191,8 @@ def spike_raster(
 ) -> Figure:
     """Some images, and the spikes of each layer for each of them.
 
-    At most `MAX_NEURONS` neurons of a layer are shown, evenly spaced among all of them.
+    Neurons are shown that fire for any of these images, at most `MAX_NEURONS` of a layer, evenly
+    spaced among them.
 
     Args:
         images (array of shape (n_images, channels, height, width)): in [0, 1], grey or RGB.
@@ -193,33 +201,61 @@ def spike_raster(
         true, predicted (sequences of n_images str): classes, written above an image and, where they
             are wrong, below it.
     """
-    figsize = 1.6 + len(images), 1.6 + 1.5 * len(spikes)
+    figsize = 1.8 + 1.1 * len(images), 1.8 + 1.5 * len(spikes)
     figure = Figure(figsize=figsize, dpi=150, layout="constrained")
     ratios = [0.75, *[1.0] * len(spikes)]
     panels = figure.subplots(
         len(ratios), len(images), sharex="row", squeeze=False, height_ratios=ratios
     )
     for axes, image, name, prediction in zip(panels[0], images, true, predicted, strict=True):
-        pixels = image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
-        axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
-        axes.set(
-            title=name, xticks=[], yticks=[], xlabel="" if prediction == name else f"→ {prediction}"
-        )
+        _show_image(axes, image, name, "" if prediction == name else f"→ {prediction}")
     for row, (name, of_layer) in zip(panels[1:], spikes.items(), strict=True):
         n_steps, _, n_neurons = of_layer.shape
-        shown = np.linspace(0, n_neurons - 1, min(n_neurons, MAX_NEURONS)).round().astype(int)
+        firing = np.flatnonzero(of_layer.any((0, 1)))
+        places = np.linspace(0, len(firing) - 1, min(len(firing), MAX_NEURONS)).round().astype(int)
+        shown = firing[places]
         for axes, of_image in zip(row, np.moveaxis(of_layer, 1, 0), strict=True):
             steps, neurons = np.nonzero(of_image[:, shown])
             axes.vlines(steps + 1, neurons - 0.4, neurons + 0.4, colors="black", linewidth=2)
-            axes.set(xlim=(0.5, n_steps + 0.5), ylim=(len(shown) - 0.5, -0.5), yticks=[])
+            axes.set(xlim=(0.5, n_steps + 0.5), ylim=(max(len(shown), 1) - 0.5, -0.5), yticks=[])
             axes.set(xticks=sorted({1, n_steps}))
             axes.tick_params(labelbottom=False)
-        part = "" if len(shown) == n_neurons else f"{len(shown)} of "
-        row[0].set_ylabel(f"{name}\n{part}{n_neurons:,} neurons", fontsize="small")
+        which = f"{len(shown)} of {len(firing):,}" if len(firing) > len(shown) else f"{len(firing)}"
+        row[0].set_ylabel(f"{name}\n{which} firing\nof {n_neurons:,} neurons")
     for axes in panels[-1]:
         axes.tick_params(labelbottom=True)
     figure.supxlabel("time step", fontsize="medium")
     return figure
+
+
+def mistakes(
+    images: np.ndarray, true: Sequence[str], predicted: Sequence[str], probabilities: Sequence[float]
+) -> Figure:
+    """Misclassified images, with their true and predicted classes.
+
+    Args:
+        images (array of shape (n_images, channels, height, width)): in [0, 1], grey or RGB.
+        true, predicted (sequences of n_images str): classes.
+        probabilities (sequence of n_images float): of the predicted classes.
+    """
+    n_columns = 4
+    n_rows = math.ceil(len(images) / n_columns)
+    figure = Figure(figsize=(6, 0.4 + 1.7 * n_rows), dpi=150, layout="constrained")
+    panels = figure.subplots(n_rows, n_columns, squeeze=False).flat
+    for image, right, wrong, probability in zip(images, true, predicted, probabilities, strict=True):
+        axes = next(panels)
+        title = f"{right}\n→ {wrong}" if len(right + wrong) > 10 else f"{right} → {wrong}"
+        _show_image(axes, image, title, f"{100 * probability:.0f} %")
+    for axes in panels:
+        axes.remove()
+    return figure
+
+
+def _show_image(axes: Axes, image: np.ndarray, above: str, below: str) -> None:
+    """An image (channels, height, width), grey or RGB, with texts above and below it."""
+    pixels = image[0] if len(image) == 1 else np.moveaxis(image, 0, -1)
+    axes.imshow(pixels, cmap="gray", vmin=0, vmax=1)
+    axes.set(title=above, xticks=[], yticks=[], xlabel=below)
 
 
 def firing_rates(rates: Mapping[str, tuple[float, float]]) -> Figure:
@@ -257,8 +293,8 @@ def angles(data: np.ndarray, weights: tuple[np.ndarray, np.ndarray] | None = Non
             a second panel; None leaves it out.
     """
     n_panels = 1 if weights is None else 2
-    figure = Figure(figsize=(4.5 * n_panels, 3.6), dpi=150, layout="constrained")
-    panels = figure.subplots(1, n_panels, squeeze=False)[0]
+    figure = Figure(figsize=(6, 2.8 * n_panels), dpi=150, layout="constrained")
+    panels = figure.subplots(n_panels, squeeze=False)[:, 0]
     values, counts = np.unique(np.round(data / math.pi, 6), return_counts=True)
     width = 0.8 * np.diff(values).min(initial=0.25)
     panels[0].bar(values, 100 * counts / data.size, width, color="C0")

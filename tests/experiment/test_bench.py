@@ -6,9 +6,9 @@ import pytest
 import torch
 from commands import assert_refused
 
-from sqdr.experiment.bench import BenchOptions, measure
+from sqdr.experiment.bench import time_backends
 from sqdr.experiment.cli import main
-from sqdr.experiment.options import NoiseOptions
+from sqdr.experiment.options import BenchOptions, NoiseOptions
 
 PLUGINS = """
 import os
@@ -63,8 +63,10 @@ def test_the_table_has_each_backend_and_the_fastest_is_named(capfd):
 @pytest.mark.usefixtures("plugins")
 def test_what_does_not_work_is_listed_with_the_reason():
     names = "slightly", "raising", "dying", "native"
-    rows = {row.backend: row for row in measure(BenchOptions(n_wires=2, batch_size=2, backends=names))}
-    assert [row.timing is None for row in rows.values()] == [True, True, True, False]
+    rows = {
+        row.backend: row for row in time_backends(BenchOptions(n_wires=2, batch_size=2, backends=names))
+    }
+    assert [row.step is None for row in rows.values()] == [True, True, True, False]
     assert re.fullmatch(r"differs from the exact result by 0\.00\d+", rows["slightly"].reason)
     assert rows["raising"].reason == "RuntimeError: The simulator is out of order"
     assert rows["dying"].reason == "its process ended with exit code 7"
@@ -73,8 +75,8 @@ def test_what_does_not_work_is_listed_with_the_reason():
 @pytest.mark.usefixtures("plugins")
 def test_a_backend_without_noise_says_so():
     noise = NoiseOptions(after_rotation={"BitFlip": 0.1})
-    (row,) = measure(BenchOptions(noise=noise, backends=["raising"]))
-    assert row.timing is None
+    (row,) = time_backends(BenchOptions(noise=noise, backends=["raising"]))
+    assert row.step is None
     assert row.reason.startswith("Argument `noise` must be None for a Raising, but is ")
 
 
@@ -85,8 +87,8 @@ def test_the_time_limit_ends_a_backend(capfd):
 
 def test_drawn_noise_is_timed_without_a_comparison():
     options = BenchOptions(n_wires=2, noise=NoiseOptions(preset="author-code"), backends=["native"])
-    (row,) = measure(options)
-    assert row.timing is not None
+    (row,) = time_backends(options)
+    assert row.step is not None
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,7 @@ def test_drawn_noise_is_timed_without_a_comparison():
             "Argument `backends` must be among native, pennylane, ",
         ),
         (["--n_wires", "0"], "Argument `n_wires` must be an integer of at least 1"),
-        (["--qdr_block", "0"], "Argument `n_blocks` must be an integer of at least 1"),
+        (["--n_blocks", "0"], "Argument `n_blocks` must be an integer of at least 1"),
         (["--batch_size", "0"], "Argument `batch_size` must be an integer of at least 1"),
         (["--time_limit", "-1"], "Argument `time_limit` must be a finite number in [0, inf]"),
         (["--noise.after_rotation", "{BitFlip: 2}"], "Argument `BitFlip.p` must be"),

@@ -4,6 +4,7 @@ import json
 import string
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import resume_worker
@@ -13,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sqdr.experiment.cli import main
+from sqdr.experiment.commands import COMMANDS
 
 WORD = st.text(string.ascii_letters, min_size=1, max_size=8).map(lambda word: f"no-{word}")
 NUMBER = st.sampled_from([".nan", ".inf", "-.inf", "1e999", "-1"]) | WORD
@@ -186,12 +188,10 @@ def test_a_file_that_is_nested_too_deeply(tmp_path, capfd):
     ids=["interrupt", "full disk", "memory", "tensor"],
 )
 def test_what_ends_a_command_before_its_time(raised, code, lines, monkeypatch, capfd):
-    from sqdr.experiment import cli
-
-    def fail(*_):
+    def fail():
         raise raised
 
-    monkeypatch.setattr(cli, "_backends", fail)
+    monkeypatch.setitem(COMMANDS, "backends", replace(COMMANDS["backends"], prepare=lambda _: fail))
     assert main(["backends"]) == code
     errors = capfd.readouterr().err.splitlines()
     assert len(errors) == len(lines)
@@ -214,9 +214,8 @@ def test_output_that_cannot_be_written(output, code, message):
 
 
 def test_a_real_fault_shows_its_traceback(monkeypatch):
-    from sqdr.experiment import cli
-
-    monkeypatch.setattr(cli, "_backends", lambda: [][0])
+    faulty = replace(COMMANDS["backends"], prepare=lambda _: lambda: [][0])
+    monkeypatch.setitem(COMMANDS, "backends", faulty)
     with pytest.raises(IndexError):
         main(["backends"])
 

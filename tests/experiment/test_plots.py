@@ -77,18 +77,53 @@ def test_the_raster_has_a_mark_for_each_spike():
     _, _, of_cat, of_dog = figure.axes
     assert of_cat.collections[0].get_segments() == []
     marks = [segment.mean(0).tolist() for segment in of_dog.collections[0].get_segments()]
-    assert marks == [[1, 2], [4, 0]]
-    assert of_cat.get_ylabel() == "linear\n3 neurons"
+    assert marks == [[1, 1], [4, 0]]
+    assert of_cat.get_ylabel() == "linear\n2 firing\nof 3 neurons"
     assert [axes.get_xlabel() for axes in figure.axes[:2]] == ["", "→ cat"]
 
 
-def test_the_raster_of_a_large_layer_shows_evenly_spaced_neurons():
-    spikes = np.zeros((1, 1, 79))
-    spikes[0, 0, [0, 2, 3, 78]] = 1
-    figure = plots.spike_raster(np.zeros((1, 3, 8, 8)), {"linear": spikes}, ["cat"], ["cat"])
+def test_the_raster_of_a_large_layer_shows_evenly_spaced_neurons_of_those_that_fire():
+    spikes = np.zeros((2, 2, 200))
+    spikes[0, 0, ::2] = spikes[1, 1, 0] = 1
+    spikes[1, 1, 198] = 1
+    figure = plots.spike_raster(np.zeros((2, 3, 8, 8)), {"linear": spikes}, ["cat", "dog"], ["cat"] * 2)
+    _, _, of_cat, of_dog = figure.axes
+    assert len(of_cat.collections[0].get_segments()) == 40
+    assert [segment.mean(0)[1] for segment in of_dog.collections[0].get_segments()] == [0, 39]
+    assert of_cat.get_ylabel() == "linear\n40 of 100 firing\nof 200 neurons"
+
+
+def test_a_layer_without_spikes_has_no_marks():
+    figure = plots.spike_raster(
+        np.zeros((1, 1, 8, 8)), {"linear": np.zeros((4, 1, 3))}, ["cat"], ["cat"]
+    )
     axes = figure.axes[1]
-    assert [segment.mean(0)[1] for segment in axes.collections[0].get_segments()] == [0, 1, 39]
-    assert axes.get_ylabel() == "linear\n40 of 79 neurons"
+    assert axes.collections[0].get_segments() == []
+    assert axes.get_ylabel() == "linear\n0 firing\nof 3 neurons"
+
+
+METRICS = {
+    f"{stage}_{metric}": 0.5 for stage in ("training", "validation") for metric in ("loss", "accuracy")
+}
+
+
+def test_the_curves_of_one_epoch_have_one_tick():
+    loss, accuracy = plots.curves([{"epoch": 0, **METRICS}]).axes
+    assert accuracy.get_xticks().tolist() == [1]
+    assert loss.get_xlim() == (0.5, 1.5)
+
+
+def test_the_best_epoch_is_marked():
+    rows = [{"epoch": epoch, **METRICS} for epoch in range(4)]
+    for axes in plots.curves(rows, best_epoch=2).axes:
+        marks = [line for line in axes.lines if line.get_label() == "best epoch, 3"]
+        assert [list(line.get_xdata()) for line in marks] == [[3, 3]]
+
+
+def test_mistakes_say_what_is_what():
+    figure = plots.mistakes(np.zeros((5, 1, 8, 8)), [*"34567"], [*"83838"], [0.99, 0.9, 0.8, 0.7, 0.6])
+    assert [axes.get_title() for axes in figure.axes] == ["3 → 8", "4 → 3", "5 → 8", "6 → 3", "7 → 8"]
+    assert figure.axes[0].get_xlabel() == "99 %"
 
 
 def test_firing_rates_are_in_percent_and_bars_do_not_go_below_zero():
@@ -110,8 +145,7 @@ def test_angles_are_in_units_of_pi():
 
 
 def test_gradient_norms_have_a_line_for_each_part():
-    rows = [{"epoch": epoch, "gradient_norm_spiking": 1.0 + epoch} for epoch in range(2)]
-    axes = plots.gradient_norms(rows).axes[0]
+    axes = plots.gradient_norms({"spiking": [1.0, 2.0]}).axes[0]
     assert [line.get_label() for line in axes.lines] == ["spiking"]
     assert axes.lines[0].get_xydata().tolist() == [[1, 1], [2, 2]]
     assert axes.get_yscale() == "log"

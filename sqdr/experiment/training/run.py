@@ -131,7 +131,7 @@ class Run:
         with quiet():
             tester.test(classifier, self.data, verbose=False)
         confusion = classifier.confusion.compute().tolist()
-        self._files.write_picture("curves.png", plots.curves(rows))
+        self._files.write_picture("curves.png", plots.curves(rows, best_epoch(rows)))
         self._files.write_picture(
             "confusion.png", plots.confusion_matrix(confusion, self.data.class_names)
         )

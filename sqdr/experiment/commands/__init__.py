@@ -1,0 +1,24 @@
+"""The commands of `sqdr`, in one table: a command is a row, and more of them are more rows."""
+
+from sqdr.experiment.commands.backends import BACKENDS, BENCH, CHECK_BACKEND
+from sqdr.experiment.commands.command import Command
+from sqdr.experiment.commands.studies import COMPARE, SEARCH, SWEEP_NOISE
+from sqdr.experiment.commands.train import TRAIN
+from sqdr.experiment.commands.trained import EVALUATE, PREDICT, REPORT
+
+#: By name, in the order in which `sqdr --help` lists them.
+COMMANDS: dict[str, Command] = {
+    command.name: command
+    for command in (
+        TRAIN,
+        REPORT,
+        SWEEP_NOISE,
+        COMPARE,
+        SEARCH,
+        PREDICT,
+        EVALUATE,
+        BENCH,
+        BACKENDS,
+        CHECK_BACKEND,
+    )
+}

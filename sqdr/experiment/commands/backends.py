@@ -1,0 +1,129 @@
+"""`sqdr bench`, `backends` and `check-backend`: which simulators there are, how fast, and how right."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+import sqdr
+from sqdr.errors import BackendError, MissingPackageError
+from sqdr.experiment.commands.command import Command, filled
+from sqdr.experiment.options import BenchOptions
+from sqdr.experiment.tables import print_table
+from sqdr.registry import (
+    backend_names,
+    create_circuit,
+    installed_version,
+    load_backend,
+    shadowed_plugins,
+)
+
+if TYPE_CHECKING:
+    from sqdr.experiment.bench import BackendTime
+
+
+def _add_bench_options(parser: Any) -> None:
+    parser.add_argument("--config", action="config", help="YAML file of options")
+    parser.add_class_arguments(BenchOptions, skip={"n_blocks"})
+    parser.add_argument(  # by its former name too
+        "--n_blocks", "--qdr_block", type=int, default=2, help="re-uploading blocks"
+    )
+
+
+def _prepare_bench(namespace: Any) -> Callable[[], int]:
+    from sqdr.experiment.bench import time_backends
+
+    options: BenchOptions = filled(BenchOptions, namespace)
+    return partial(_bench, time_backends(options), len(options.backends or backend_names()))
+
+
+def _bench(measurements: Iterator[BackendTime], n_backends: int) -> int:
+    """A table of the backends that work, why the others do not, and the fastest."""
+    from rich.progress import track
+
+    bar = track(measurements, "Backends", n_backends, transient=True, disable=not sys.stdout.isatty())
+    rows = list(bar)
+    timed = {row.backend: row.step for row in rows if row.step is not None}
+    fastest = min(timed, key=lambda name: timed[name].seconds, default=None)
+    table = []
+    for backend, timing in timed.items():
+        times = timing.seconds / timed[fastest or backend].seconds
+        cells = 1000 * timing.seconds, times, timing.first_seconds
+        table.append((backend, *(f"{number:,.3g}" for number in cells), str(timing.threads)))
+    if table:
+        numbers = "step (ms)", "times the fastest", "first step (s)", "threads"
+        print_table(("backend",), numbers, table)
+    for row in rows:
+        if row.reason:
+            print(f"{row.backend}: {row.reason}")
+    if fastest is None:
+        print("No backend can do this here")
+        return 1
+    print(f'The fastest here: backend="{fastest}", or --model.backend {fastest}')
+    return 0
+
+
+def _list_backends() -> int:
+    """One line for each backend: its name, whether it works here, and its version or the remedy."""
+    for name in backend_names():
+        try:
+            with torch.no_grad():
+                create_circuit(name, n_wires=2, n_blocks=2)(torch.zeros(1, 6))
+        except MissingPackageError as error:
+            print(f"{name:<14}missing  {error}")
+        except BackendError as error:
+            print(f"{name:<14}broken   {error}")
+        except Exception as error:  # whatever a plugin raises, the other backends are listed
+            summary = str(error).partition("\n")[0]
+            print(f"{name:<14}broken   {type(error).__name__}: {summary}")
+        else:
+            print(f"{name:<14}works    {installed_version(name)}")
+    for name, distribution in shadowed_plugins():
+        print(f"{name:<14}ignored  {distribution} registers this name, which is built in")
+    return 0
+
+
+def _prepare_check(namespace: Any) -> Callable[[], int]:
+    load_backend(namespace.backend)
+    return partial(_check_backend, namespace.backend)
+
+
+def _check_backend(backend: str) -> int:
+    """One line for each check of the conformance kit; 1 if the backend fails one."""
+
+    def show(check: str, failure: Exception | None) -> None:
+        print(f"{check:<30}{'passes' if failure is None else 'FAILS'}", flush=True)
+
+    try:
+        sqdr.testing.check_backend(backend, progress=show)
+    except sqdr.testing.BackendCheckError as failures:
+        print(failures)
+        return 1
+    return 0
+
+
+BENCH = Command(
+    "bench",
+    "find the fastest backend for a circuit",
+    "Time forward and backward pass of a circuit on each backend, on this machine.",
+    _add_bench_options,
+    _prepare_bench,
+)
+BACKENDS = Command(
+    "backends",
+    "list the backends",
+    "List the backends and whether they work here.",
+    lambda _: None,
+    lambda _: _list_backends,
+)
+CHECK_BACKEND = Command(
+    "check-backend",
+    "check that a backend is right",
+    "Check that a backend is right, against an independent simulator.",
+    lambda parser: parser.add_argument("backend", help="name of the backend"),
+    _prepare_check,
+)
