@@ -298,8 +298,7 @@ class ReuploadCircuit(nn.Module, ABC):
                 if isinstance(strength, nn.Parameter):
                     self.register_parameter(name, strength)
                 else:  # a copy, so that loading another state changes neither model nor other circuits
-                    kept = strength if strength.requires_grad else strength.clone()
-                    self.register_buffer(name, kept)
+                    self.register_buffer(name, strength.to(self.weights.device, copy=True))
         self._noise = noise.with_strengths(dict.fromkeys(self._noise_tensors, math.nan))
 
     def _measured(self, values: Tensor, shots: int) -> Tensor:

@@ -3,15 +3,25 @@
 import copy
 import json
 import math
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
 import torch
+from cases import BACKENDS
 from torch import nn
 
 import sqdr
-from sqdr.noise import BlochMap, OnLastWire, SigmoidOfDrawnAngle, compose, named_channel
-from sqdr.testing import reference
+from sqdr.noise import (
+    BlochMap,
+    Channel,
+    OnLastWire,
+    SigmoidOfDrawnAngle,
+    Strength,
+    compose,
+    named_channel,
+)
+from sqdr.testing import cases, reference
 from sqdr.testing.cases import CHANNELS
 
 PAULIS = (reference.X, reference.Y, reference.Z)
@@ -41,7 +51,7 @@ def test_slope_of_the_bloch_map(name):
 
 @pytest.mark.parametrize("name", CHANNELS)
 def test_slope_of_the_bloch_map_is_finite_at_the_ends(name):
-    strength = torch.tensor([0.0, 1.0], requires_grad=True)
+    strength = nn.Parameter(torch.tensor([0.0, 1.0]))
     sum(named_channel(name, strength).bloch_map()).sum().backward()
     assert strength.grad.isfinite().all()
 
@@ -179,7 +189,7 @@ def test_repr_can_be_read():
         readout_error=0.1,
     )
     assert repr(model) == (
-        "NoiseModel(after_rotation=(BitFlip(p=0.02), AmplitudeDamping(gamma=[0.1   , 0.3333])), "
+        "NoiseModel(after_rotation=(BitFlip(p=0.02), AmplitudeDamping(gamma=[0.1, 0.3333])), "
         "after_entangler=(PhaseFlip(p=Parameter(0.1)), BitFlip(p=OnLastWire(value=0.5))), "
         "readout_error=0.1)"
     )
@@ -412,3 +422,248 @@ def test_bad_device(options, message):
     with pytest.raises(ValueError) as refused:  # noqa: PT011  the whole message is compared
         sqdr.NoiseModel.preset("device", **options)
     assert str(refused.value) == message
+
+
+COHERENT, TWO_OPERATORS = (np.array(operators) for operators in (cases.COHERENT, cases.TWO_OPERATORS))
+
+
+def random_operators(n, seed=0):
+    """Complete Kraus operators (n, 2, 2): the first columns of a random unitary matrix."""
+    generator = np.random.default_rng(seed)
+    columns = generator.normal(size=(2 * n, 2)) + 1j * generator.normal(size=(2 * n, 2))
+    return np.linalg.qr(columns)[0].reshape(n, 2, 2)
+
+
+@pytest.mark.parametrize("n", [1, 2, 4])
+def test_the_map_of_kraus_operators(n):
+    operators = random_operators(n)
+    vector = np.array([0.3, -0.5, 0.6])
+    paulis = np.stack([reference.X, reference.Y, reference.Z])
+    rho = (reference.I + np.tensordot(vector, paulis, 1)) / 2
+    after = sum(k @ rho @ k.conj().T for k in operators)
+    expected = [1, *(np.trace(pauli @ after).real for pauli in paulis)]
+    matrix = sqdr.Kraus(operators).bloch_map().transfer_matrix().matrix
+    np.testing.assert_allclose(matrix @ torch.tensor([1, *vector]), expected, rtol=0, atol=1e-14)
+
+
+@pytest.mark.parametrize("name", CHANNELS)
+def test_operators_of_a_named_channel_have_its_map(name):
+    channel = named_channel(name, 0.3)
+    found = sqdr.Kraus(channel.kraus_operators()).bloch_map()
+    assert isinstance(found, BlochMap)  # so that nothing is slower than with the named channel
+    assert found == pytest.approx(channel.bloch_map(), abs=1e-15)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_a_coherent_error_turns_the_state(backend):
+    """RX(eps) after a block without rotations: <Z> = cos(eps)."""
+    cos, sin = np.cos(0.2), np.sin(0.2)
+    noise = sqdr.NoiseModel((sqdr.Kraus([[[cos, -1j * sin], [-1j * sin, cos]]]),))
+    circuit = sqdr.create_circuit(backend, 2, 1, noise=noise)
+    torch.nn.init.zeros_(circuit.weights)
+    torch.testing.assert_close(circuit(torch.zeros(6)), torch.full((2,), np.cos(0.4)).float())
+
+
+@pytest.mark.parametrize(
+    ("operators", "message"),
+    [
+        ([[1, 0], [0, 1]], r"must be finite numbers of shape \(k, 2, 2\), but has shape \(2, 2\)"),
+        (np.zeros((0, 2, 2)), r"has shape \(0, 2, 2\)"),
+        (np.ones((1, 2, 3)), r"has shape \(1, 2, 3\)"),
+        ("X", "is 'X'"),
+        (None, "has shape"),
+        ([[[1, 0], [0]]], r"is \[\[\[1, 0\], \[0\]\]\]"),
+        ([[[np.nan, 0], [0, 1]]], "holds infinities or NaN"),
+        ([[[1, 0], [0, 0.9]]], r"must be complete: .* identity, but is off by 0\.19"),
+        (torch.eye(2)[None].requires_grad_(), "have a gradient"),
+    ],
+)
+def test_what_are_no_kraus_operators_is_refused(operators, message):
+    with pytest.raises(sqdr.ArgumentError, match=rf"^Argument `operators` .*{message}"):
+        sqdr.Kraus(operators)
+
+
+def test_rounded_operators_are_completed():
+    rounded = sqdr.Kraus(torch.tensor(TWO_OPERATORS).to(torch.complex64)).kraus_operators().numpy()
+    total = sum(k.conj().T @ k for k in rounded)
+    np.testing.assert_allclose(total, np.eye(2), rtol=0, atol=1e-15)
+    np.testing.assert_allclose(rounded, TWO_OPERATORS, rtol=0, atol=1e-7)
+
+
+def test_kraus_operators_do_not_follow_the_tensor_given():
+    given = torch.eye(2, dtype=torch.complex128)[None]
+    channel = sqdr.Kraus(given)
+    given.zero_()
+    assert channel == sqdr.Kraus(np.eye(2)[None])
+
+
+def test_kraus_channels_compare_by_their_operators():
+    one, other = sqdr.Kraus(TWO_OPERATORS), sqdr.Kraus(COHERENT)
+    assert one == sqdr.Kraus(torch.tensor(TWO_OPERATORS))
+    assert hash(one) == hash(sqdr.Kraus(TWO_OPERATORS))
+    assert one != other
+    assert one != sqdr.BitFlip(0.1)
+
+
+def test_kraus_operators_pass_through_a_file():
+    noise = sqdr.NoiseModel((sqdr.Kraus(random_operators(3)),), (sqdr.Kraus(COHERENT),), 0.1)
+    assert sqdr.NoiseModel.from_dict(json.loads(json.dumps(noise.to_dict()))) == noise
+
+
+@pytest.mark.parametrize("plain", [0.1, "identity", [[[[1, 2, 3]]]], {"p": 1}, [[["1", "x"]]]])
+def test_what_describes_no_operators_is_refused(plain):
+    with pytest.raises(
+        sqdr.ArgumentError, match=r"^Argument `operators` must be finite numbers of shape"
+    ):
+        sqdr.NoiseModel.from_dict({"after_rotation": {"Kraus": plain}})
+
+
+def test_kraus_operators_as_text():
+    channel = sqdr.Kraus(COHERENT)
+    assert repr(channel) == "Kraus([[[ 0.8-0.4j, -0.4+0.2j],\n  [ 0.4+0.2j,  0.8+0.4j]]])"
+    assert channel.in_words() == "Kraus of 1 operator"
+    assert sqdr.Kraus(TWO_OPERATORS).in_words() == "Kraus of 2 operators"
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class PauliY(Channel):
+    """A channel of somebody else: Pauli Y with probability p."""
+
+    p: float
+
+    def kraus_operators(self):
+        p = torch.as_tensor(self.p, dtype=torch.float64)
+        y = torch.tensor([[0, -1j], [1j, 0]], dtype=torch.complex128)
+        roots = torch.stack((1 - p, p), -1).sqrt()[..., None, None]
+        return roots * torch.stack((torch.eye(2), y))
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+@pytest.mark.parametrize("strength", [0.1, [0.1, 0.3, 0.0]], ids=str)
+def test_every_backend_evaluates_a_channel_of_somebody_else(backend, strength):
+    noise = sqdr.NoiseModel((sqdr.BitFlip(0.1), PauliY(strength)))
+    circuit = sqdr.create_circuit(backend, 3, 2, entanglement="none", noise=noise)
+    angles = torch.rand(9, generator=torch.Generator().manual_seed(0))
+    weights = circuit.weights.detach().double().numpy()
+    uploads = np.broadcast_to(angles.double().numpy().reshape(3, 3), weights.shape)
+    expected = []
+    for wire, p in enumerate(np.broadcast_to(strength, 3)):
+        channels = ("BitFlip", 0.1), ("Kraus", [np.sqrt(1 - p) * reference.I, np.sqrt(p) * reference.Y])
+        one = slice(wire, wire + 1)
+        expected += [
+            reference.expectation_values(uploads[:, one], weights[:, one], (), channels).item()
+        ]
+    np.testing.assert_allclose(circuit(angles).detach(), expected, rtol=0, atol=2e-6)
+
+
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_the_strength_of_a_channel_of_somebody_else_is_trained(backend):
+    """Without rotations <Z> is 1 - 2 p."""
+    p = nn.Parameter(torch.tensor([0.1, 0.3], dtype=torch.float64))
+    circuit = sqdr.create_circuit(backend, 2, 1, noise=sqdr.NoiseModel((PauliY(p),)))
+    nn.init.zeros_(circuit.weights)
+    values = circuit(torch.zeros(6))
+    values.sum().backward()
+    torch.testing.assert_close(values.double(), 1 - 2 * p)
+    torch.testing.assert_close(p.grad, torch.full_like(p, -2), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "channel", [PauliY(0.1), type("BitFlip", (PauliY,), {})(0.1)], ids=["other name", "name of ours"]
+)
+def test_a_file_holds_no_channel_of_somebody_else(channel):
+    with pytest.raises(
+        sqdr.ArgumentError, match=r"^Argument `channel` must be one of BitFlip, .*, Kraus"
+    ):
+        sqdr.NoiseModel((channel,)).to_dict()
+    with pytest.raises(sqdr.ArgumentError, match=r"must be one of BitFlip, .*, but is 'PauliY'"):
+        named_channel("PauliY", 0.1)
+
+
+def test_a_file_holds_no_strength_of_somebody_else():
+    @dataclass(frozen=True)
+    class Mine(Strength):
+        def realise(self, angles, *_):
+            return angles[..., 0].sigmoid()
+
+    with pytest.raises(
+        sqdr.ArgumentError, match=r"^Argument `BitFlip.p` must be a number, .* OnLastWire"
+    ):
+        sqdr.NoiseModel((sqdr.BitFlip(Mine()),)).to_dict()
+
+
+def test_noise_of_somebody_else_compares():
+    assert sqdr.NoiseModel((PauliY(0.1),)) == sqdr.NoiseModel((PauliY(0.1),))
+    assert sqdr.NoiseModel((PauliY(0.1),)) != sqdr.NoiseModel((PauliY(0.2),))
+
+
+_TRAINED = nn.Parameter(torch.tensor(0.1))
+REFUSED_STRENGTHS = {
+    "computed": torch.sigmoid(_TRAINED),
+    "gradient, no Parameter": torch.tensor([0.1, 0.2], requires_grad=True),
+    "list of parameters": [_TRAINED, _TRAINED],
+    "list of computed": [torch.sigmoid(_TRAINED), 0.1],
+    "list of vectors": [torch.tensor([0.1, 0.2])],
+    "matrix": torch.full((2, 2), 0.1),
+    "integers": torch.tensor([0, 1]),
+    "complex": torch.tensor([0.1 + 0j]),
+    "float8": torch.tensor([0.5]).to(torch.float8_e4m3fn),
+    "sparse": torch.tensor([0.1, 0.0]).to_sparse(),
+    "uninitialised": nn.UninitializedParameter(),
+    "empty": torch.zeros(0),
+    "bool": True,
+    "text": "0.1",
+    "set": {0.1},
+    "None": None,
+}
+
+
+@pytest.mark.parametrize("strength", REFUSED_STRENGTHS.values(), ids=REFUSED_STRENGTHS)
+def test_a_strength_is_a_number_a_plain_tensor_or_a_parameter(strength):
+    with pytest.raises(sqdr.ArgumentError, match=r"^Argument `BitFlip.p` must "):
+        sqdr.BitFlip(strength)
+    with pytest.raises(sqdr.ArgumentError, match=r"^Argument `readout_error` must "):
+        sqdr.NoiseModel(readout_error=strength)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float64], ids=str)
+@pytest.mark.parametrize("trained", [False, True])
+def test_a_strength_in_a_tensor_prints_in_any_precision(dtype, trained):
+    strength = torch.tensor([0.5, 0.25])
+    noise = sqdr.NoiseModel((sqdr.BitFlip(nn.Parameter(strength) if trained else strength),))
+    circuit = sqdr.create_circuit("native", 2, 2, noise=noise).to(dtype)
+    assert "[0.5, 0.25]" in str(circuit)
+
+
+def test_a_strength_without_values_prints():
+    circuit = sqdr.create_circuit("native", 2, 2, noise=sqdr.NoiseModel((sqdr.BitFlip([0.1, 0.2]),)))
+    assert "BitFlip(p=(2,) without values)" in str(circuit.to("meta"))
+
+
+@pytest.mark.parametrize(
+    ("noise", "words"),
+    [
+        (sqdr.NoiseModel(), "none"),
+        (sqdr.NoiseModel(readout_error=[0.1, 1 / 3]), "readout error [0.1, 0.3333]"),
+        (
+            sqdr.NoiseModel((sqdr.BitFlip(1 / 3), sqdr.PhaseFlip([0.01, 0.02])), (), 0.1),
+            "BitFlip 0.3333, PhaseFlip [0.01, 0.02] after rotations; readout error 0.1",
+        ),
+        (
+            sqdr.NoiseModel(after_entangler=(sqdr.BitFlip(nn.Parameter(torch.tensor(0.25))),)),
+            "BitFlip Parameter(0.25) after entangling layers",
+        ),
+        (
+            sqdr.NoiseModel((sqdr.BitFlip(OnLastWire(0.1)), sqdr.Kraus(COHERENT))),
+            "BitFlip OnLastWire(value=0.1), Kraus of 1 operator after rotations",
+        ),
+    ],
+    ids=["none", "readout", "numbers", "trained", "others"],
+)
+def test_noise_in_words(noise, words):
+    assert noise.in_words() == words
+
+
+def test_the_strengths_of_many_wires_take_one_line():
+    words = sqdr.NoiseModel((sqdr.BitFlip([0.125] * 1000),)).in_words()
+    assert words == "BitFlip [0.125, 0.125, 0.125, ..., 0.125, 0.125, 0.125] after rotations"

@@ -160,13 +160,25 @@ class PennyLaneCircuit(ReuploadCircuit):
     def _add(self, channels: Iterable[Channel], block: int, wire: int) -> None:
         for channel in channels:
             strength = self._at(channel.strength, block, wire)
+            if type(channel) not in _OPERATIONS:
+                self._add_by_operators(channel, strength, wire)
+                continue
             operation = _OPERATIONS[type(channel)](strength, wires=wire)
             if operation.grad_method == "F":
                 operation.grad_method = "A"
                 operation.grad_recipe = _shift_rule_of_damping(strength)
 
+    def _add_by_operators(self, channel: Channel, strength: Any, wire: int) -> None:
+        """A channel that PennyLane has no name for."""
+        here = channel if strength is None else channel.with_strength(strength)
+        operators = here.kraus_operators()
+        if operators.requires_grad and not self._broadcasts:
+            must = "not be trained without backpropagation, which a device with shots has not"
+            raise argument_error(channel.argument, must, "is")
+        _ByOperators(operators, wire)
+
     def _at(self, strength: Any, block: int, wire: int) -> Any:
-        """A strength in one place: a float or a tensor without axes."""
+        """A strength in one place: a float, a tensor without axes, or none."""
         if not isinstance(strength, Tensor):
             return strength
         return strength.expand(self.n_blocks, self.n_wires)[block, wire]
@@ -197,6 +209,14 @@ class PennyLaneCircuit(ReuploadCircuit):
     def __getstate__(self) -> dict[str, Any]:
         # A QNode holds a device and cannot be copied or pickled; the copy makes its own.
         return self.__dict__ | {"_qnode": None}
+
+
+class _ByOperators(qml.QubitChannel):  # type: ignore[misc]
+    """`qml.QubitChannel` of operators that may have a gradient, which its own check cannot have."""
+
+    def __init__(self, operators: Tensor, wire: int) -> None:
+        qml.operation.Channel.__init__(self, *operators, wires=wire)
+        self.name = "QubitChannel"  # which devices know
 
 
 class _PythonFloatsAsDoubles(TorchFunctionMode):

@@ -8,7 +8,7 @@ import torchquantum.functional as tqf
 from torch import Tensor
 
 from sqdr.circuit import Capability, ReuploadCircuit
-from sqdr.noise import BlochMap, NoiseModel, compose, stack
+from sqdr.noise import BlochMap, NoiseModel, TransferMatrix, compose, stack
 
 _BYTES_PER_AMPLITUDE = 8
 
@@ -97,11 +97,15 @@ def _on_kets_and_bras(unitary: Tensor) -> Tensor:
     return product.flatten(-2).flatten(-3, -2)
 
 
-def _superoperator(bloch_map: BlochMap, like: Tensor) -> Tensor:
+def _superoperator(bloch_map: BlochMap | TransferMatrix, like: Tensor) -> Tensor:
     """A map of Bloch vectors (Tensor of shape (..., 4, 4)) on entries 00, 01, 10, 11 of rho.
 
     Unlike Kraus operators it has no square root of a probability, whose slope at 0 is infinite.
     """
+    if isinstance(bloch_map, TransferMatrix):
+        # Pauli expectation values (rows I, X, Y, Z) of the entries; half its adjoint goes back.
+        to_paulis = like.new_tensor([[1, 0, 0, 1], [0, 1, 1, 0], [0, 1j, -1j, 0], [1, 0, 0, -1]])
+        return to_paulis.mH @ bloch_map.matrix.to(like) @ to_paulis / 2
     scale_x, scale_y, scale_z, shift = bloch_map
     kept, swapped = (scale_x + scale_y) / 2, (scale_x - scale_y) / 2
     up, down = 1 + shift, 1 - shift

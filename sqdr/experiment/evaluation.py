@@ -26,7 +26,7 @@ from sqdr.experiment.options import (
 )
 from sqdr.experiment.scores import scores_of
 from sqdr.model import SQDR_CNN
-from sqdr.pretrained.card import noise_in_words
+from sqdr.noise import NoiseModel
 from sqdr.pretrained.config import PretrainedConfig, read_config
 from sqdr.validation import argument_error
 
@@ -105,8 +105,8 @@ def evaluate(options: EvaluationOptions) -> list[Evaluation]:
                 logits = torch.cat([model(b) for b in progress.track(batches, description=title)])
             seconds = time.perf_counter() - start
             accuracy, cross_entropy, _ = scores_of(logits, labels)
-            noise = noise_in_words(model.quantum.noise if model.quantum else None)
-            row = backend, noise, len(labels), accuracy, cross_entropy, seconds
+            noise = (model.quantum and model.quantum.noise) or NoiseModel()
+            row = backend, noise.in_words(), len(labels), accuracy, cross_entropy, seconds
             rows.append(Evaluation(*row))
     return rows
 

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from sqdr.experiment.intervals import mean_and_interval
-from sqdr.noise import Channel, NoiseModel, OnLastWire
+from sqdr.noise import PLACES, Channel, NoiseModel, OnLastWire
 
 #: What a picture shows of a layer's neurons, of a circuit's wires and of its blocks.
 MAX_NEURONS = 40
@@ -423,13 +423,10 @@ def _initials(channel: Channel) -> str:
 
 def _notes_on_noise(noise: NoiseModel) -> list[str]:
     """What the initials stand for, one line for each channel, and the readout error."""
-    places = {"rotations": noise.after_rotation, "CZ layers": noise.after_entangler}
     notes = [
-        f"{_initials(channel)}  {textwrap.shorten(repr(channel), 80)} after {place}"
-        for place, channels in places.items()
-        for channel in channels
+        f"{_initials(channel)}  {textwrap.shorten(channel.in_words(), 80)} after {where}"
+        for place, where in PLACES.items()
+        for channel in getattr(noise, place)
     ]
-    readout_error = noise.to_dict()["readout_error"]
-    if readout_error:
-        notes.append(textwrap.shorten(f"readout error {readout_error}", 80))
-    return notes
+    readout = NoiseModel(readout_error=noise.readout_error)
+    return [*notes, textwrap.shorten(readout.in_words(), 80)] if readout else notes

@@ -6,13 +6,15 @@ from sqdr.noise.channels import (
     BlochMap,
     Channel,
     Depolarizing,
+    Kraus,
     PhaseDamping,
     PhaseFlip,
+    TransferMatrix,
     compose,
     named_channel,
     stack,
 )
-from sqdr.noise.model import NoiseModel
+from sqdr.noise.model import PLACES, NoiseModel
 from sqdr.noise.strengths import (
     Number,
     OnLastWire,
@@ -22,11 +24,13 @@ from sqdr.noise.strengths import (
 )
 
 __all__ = [
+    "PLACES",
     "AmplitudeDamping",
     "BitFlip",
     "BlochMap",
     "Channel",
     "Depolarizing",
+    "Kraus",
     "NoiseModel",
     "Number",
     "OnLastWire",
@@ -34,6 +38,7 @@ __all__ = [
     "PhaseFlip",
     "SigmoidOfDrawnAngle",
     "Strength",
+    "TransferMatrix",
     "check_probabilities",
     "compose",
     "named_channel",

@@ -8,12 +8,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar, NamedTuple, cast
 
+import numpy as np
 import torch
+from numpy.typing import ArrayLike, NDArray
 from torch import Tensor
 
 from sqdr.noise.strengths import (
     Number,
     Strength,
+    check_known,
     check_strength,
     from_plain,
     shown,
@@ -21,12 +24,15 @@ from sqdr.noise.strengths import (
 )
 from sqdr.validation import argument_error
 
+#: Largest error of the sum of K^dagger K that rounding excuses.
+_ROUNDING = 1e-5
+
 
 class BlochMap(NamedTuple):
-    """What a channel does to a Bloch vector: (x, y, z) -> (scale * (x, y, z)) + (0, 0, shift_z).
+    """A diagonal map of Bloch vectors: (x, y, z) -> (scale * (x, y, z)) + (0, 0, shift_z).
 
-    Every channel of this module has this form, and so has every sequence of them. The numbers are
-    floats, or tensors of the shape of the strength.
+    Every named channel has this form, and so has every sequence of them. The numbers are floats, or
+    tensors of the shape of the strength. `TransferMatrix` is any map.
     """
 
     scale_x: Number = 1.0
@@ -47,12 +53,54 @@ class BlochMap(NamedTuple):
         """The map in one block: tensors of shape (n_blocks or 1, ...) lose their first axis."""
         return BlochMap(*(n[min(block, len(n) - 1)] if isinstance(n, Tensor) else n for n in self))
 
+    def transfer_matrix(self) -> TransferMatrix:
+        """The same map as a matrix."""
+        x, y, z, shift = self
+        tensors = [number for number in self if isinstance(number, Tensor)]
+        like = tensors[0] if tensors else torch.empty((), dtype=torch.float64, device="cpu")
+        entries = (1.0, 0.0, 0.0, 0.0, 0.0, x, 0.0, 0.0, 0.0, 0.0, y, 0.0, shift, 0.0, 0.0, z)
+        return TransferMatrix(torch.unflatten(stack(entries, like), -1, (4, 4)))
+
+
+class TransferMatrix(NamedTuple):
+    """Any map of Bloch vectors, as a Pauli transfer matrix.
+
+    Args:
+        matrix (Tensor of shape (..., 4, 4)): entry [row, column] is what the old expectation value of
+            Pauli `column` contributes to the new one of Pauli `row`, in the order I, X, Y, Z; the first
+            row is (1, 0, 0, 0). The axes in front are those of the strength.
+    """
+
+    matrix: Tensor
+
+    def then(self, later: TransferMatrix) -> TransferMatrix:
+        """The map that applies `self` first and `later` second, in the higher precision of the two."""
+        first, second = self.matrix, later.matrix
+        dtype = torch.promote_types(first.dtype, second.dtype)
+        # Constants are made on the CPU; what was realised for angles is where they are.
+        device = first.device if first.device.type != "cpu" else second.device
+        return TransferMatrix(second.to(device, dtype) @ first.to(device, dtype))
+
+    def in_block(self, block: int) -> TransferMatrix:
+        """The map in one block: a tensor of shape (n_blocks or 1, ..., 4, 4) loses its first axis."""
+        if self.matrix.dim() == 2:
+            return self
+        return TransferMatrix(self.matrix[min(block, len(self.matrix) - 1)])
+
+    def transfer_matrix(self) -> TransferMatrix:
+        return self
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Channel(ABC):
-    """A one-qubit noise channel with a single strength, a probability in [0, 1].
+    """A one-qubit noise channel, with one strength or none.
 
-    The strength is one of
+    A channel of your own is a frozen dataclass that defines `kraus_operators`; it may define
+    `bloch_map`, too, where that is simpler or has a gradient that the operators do not have. Its only
+    field is its strength, named in `strength_name`, or it has none. Every backend with noise evaluates
+    it; files hold only channels of this module.
+
+    The strength is a probability in [0, 1]:
 
     - a number;
     - a sequence of numbers or a Tensor of shape (n_wires,), one for each wire, which the circuit keeps
@@ -63,54 +111,60 @@ class Channel(ABC):
     - a `Strength`, which depends on the circuit.
 
     Raises:
-        ValueError: if the strength is not finite and in [0, 1], or has more than one axis.
+        ValueError: if the strength is none of these, is not finite and in [0, 1], or has more than one
+            axis.
     """
 
-    _field: ClassVar[str] = "p"
+    #: Name of the field that is the strength; None for a channel without one.
+    strength_name: ClassVar[str | None] = "p"
 
     def __post_init__(self) -> None:
-        if not isinstance(self.strength, Strength):
-            object.__setattr__(self, self._field, check_strength(self.argument, self.strength))
+        if self.strength_name is not None and not isinstance(self.strength, Strength):
+            strength = check_strength(self.argument, self.strength)
+            object.__setattr__(self, self.strength_name, strength)
 
     @abstractmethod
-    def bloch_map(self) -> BlochMap:
-        """The channel as a map of Bloch vectors; its numbers have the shape of the strength."""
-
-    @abstractmethod
-    def _kraus_entries(self, kept: Tensor, changed: Tensor) -> Sequence[Sequence[Any]]:
-        """Entries 00, 01, 10, 11 of each operator, from the roots of 1 - strength and of strength."""
-
-    @property
-    def strength(self) -> Number | Strength:
-        """The value of the channel's only field."""
-        return cast("Number | Strength", getattr(self, self._field))
-
-    @property
-    def argument(self) -> str:
-        """Name of the strength in messages, for instance "BitFlip.p"."""
-        return f"{type(self).__name__}.{self._field}"
-
     def kraus_operators(self) -> Tensor:
         """Kraus operators K of the channel, which takes rho to the sum of K rho K^dagger.
 
-        They have no gradient at strengths 0 and 1, where the slope of their square roots is infinite;
-        `bloch_map` has one.
+        They may lack a gradient at strengths 0 and 1, where the slope of a square root is infinite;
+        `bloch_map` has one for the channels of this module.
 
         Returns:
             complex Tensor of shape (k, 2, 2), or (*strength.shape, k, 2, 2); complex128 for a number.
         """
-        strength = self._number
-        if not isinstance(strength, Tensor):
-            strength = torch.tensor(strength, dtype=torch.float64)
-        operators = self._kraus_entries((1 - strength).sqrt(), strength.sqrt())
-        entries = [entry for operator in operators for entry in operator]
-        return torch.unflatten(stack(entries, strength.to(strength.dtype.to_complex())), -1, (-1, 2, 2))
+
+    def bloch_map(self) -> BlochMap | TransferMatrix:
+        """The channel as a map of Bloch vectors; its numbers have the shape of the strength."""
+        operators = self.kraus_operators()
+        paulis = _PAULIS.to(operators)
+        images = torch.einsum(
+            "...kab,pbc,...kdc->...pad", operators, paulis, operators.conj()
+        )  # of each Pauli
+        return TransferMatrix(torch.einsum("qda,...pad->...qp", paulis, images).real / 2)
+
+    @property
+    def strength(self) -> Number | Strength | None:
+        """The value of the channel's only field; None for a channel without strength."""
+        if self.strength_name is None:
+            return None
+        return cast("Number | Strength", getattr(self, self.strength_name))
+
+    @property
+    def argument(self) -> str:
+        """Name of the strength in messages, for instance "BitFlip.p"."""
+        return f"{type(self).__name__}.{self.strength_name}"
 
     def with_strength(self, strength: Number | Strength) -> Channel:
         """This channel with another strength, which is not checked."""
         channel = object.__new__(type(self))
-        object.__setattr__(channel, self._field, strength)
+        vars(channel).update(vars(self))
+        object.__setattr__(channel, str(self.strength_name), strength)
         return channel
+
+    def in_words(self) -> str:
+        """Name and strength, for instance "BitFlip 0.02"."""
+        return f"{type(self).__name__} {shown(self.strength, digits=4)}"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Channel):
@@ -122,18 +176,40 @@ class Channel(ABC):
         return hash((type(self), None if isinstance(self.strength, Tensor) else self.strength))
 
     def __repr__(self) -> str:
-        return f"{self.argument.replace('.', '(')}={shown(self.strength)})"
+        return f"{type(self).__name__}({self.strength_name}={shown(self.strength)})"
 
     @property
     def _number(self) -> Number:
-        if isinstance(self.strength, Strength):
-            but = f"is {self.strength!r}; see `ReuploadCircuit.realised_noise`"
+        strength = self.strength
+        if strength is None or isinstance(strength, Strength):
+            but = f"is {strength!r}; see `ReuploadCircuit.realised_noise`"
             raise argument_error(self.argument, "be a number or a tensor here", but)
-        return self.strength
+        return strength
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class BitFlip(Channel):
+class _OneStrength(Channel):
+    """A channel whose Bloch map is diagonal, and whose operators are roots of its strength."""
+
+    @abstractmethod
+    def bloch_map(self) -> BlochMap:
+        """The channel as a map of Bloch vectors; its numbers have the shape of the strength."""
+
+    @abstractmethod
+    def _kraus_entries(self, kept: Tensor, changed: Tensor) -> Sequence[Sequence[Any]]:
+        """Entries 00, 01, 10, 11 of each operator, from the roots of 1 - strength and of strength."""
+
+    def kraus_operators(self) -> Tensor:
+        strength = self._number
+        if not isinstance(strength, Tensor):
+            strength = torch.tensor(strength, dtype=torch.float64)
+        operators = self._kraus_entries((1 - strength).sqrt(), strength.sqrt())
+        entries = [entry for operator in operators for entry in operator]
+        return torch.unflatten(stack(entries, strength.to(strength.dtype.to_complex())), -1, (-1, 2, 2))
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class BitFlip(_OneStrength):
     """Pauli X with probability `p`; `qml.BitFlip`."""
 
     p: Number | Sequence[float] | Strength
@@ -147,7 +223,7 @@ class BitFlip(Channel):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PhaseFlip(Channel):
+class PhaseFlip(_OneStrength):
     """Pauli Z with probability `p`; `qml.PhaseFlip`."""
 
     p: Number | Sequence[float] | Strength
@@ -161,7 +237,7 @@ class PhaseFlip(Channel):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Depolarizing(Channel):
+class Depolarizing(_OneStrength):
     """Pauli X, Y or Z, each with probability `p` / 3; `qml.DepolarizingChannel`."""
 
     p: Number | Sequence[float] | Strength
@@ -177,11 +253,11 @@ class Depolarizing(Channel):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class AmplitudeDamping(Channel):
+class AmplitudeDamping(_OneStrength):
     """Decay from |1> to |0> with probability `gamma`; `qml.AmplitudeDamping`."""
 
     gamma: Number | Sequence[float] | Strength
-    _field = "gamma"
+    strength_name = "gamma"
 
     def bloch_map(self) -> BlochMap:
         gamma = self._number
@@ -193,11 +269,11 @@ class AmplitudeDamping(Channel):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class PhaseDamping(Channel):
+class PhaseDamping(_OneStrength):
     """Loss of phase with probability `gamma`, without decay; `qml.PhaseDamping`."""
 
     gamma: Number | Sequence[float] | Strength
-    _field = "gamma"
+    strength_name = "gamma"
 
     def bloch_map(self) -> BlochMap:
         transverse = _root(1 - self._number)
@@ -207,27 +283,160 @@ class PhaseDamping(Channel):
         return (1, 0, 0, kept), (0, 0, 0, changed)
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class Kraus(Channel):
+    """Any one-qubit channel, by its Kraus operators K: rho -> sum of K rho K^dagger.
+
+    A coherent error, such as a rotation by a small angle too much, is a single unitary operator.
+
+    Args:
+        operators (Tensor or array of shape (k, 2, 2), k at least 1): complex or real. They are kept as
+            complex128 on the CPU and are not trained.
+
+    Raises:
+        ValueError: if they have another shape, are not finite, have a gradient, or are not complete:
+            the sum of K^dagger K must be the identity, up to rounding, which is mended.
+    """
+
+    operators: ArrayLike | Tensor
+    strength_name = None
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "operators", torch.from_numpy(_complete(self.operators)))
+        general = super().bloch_map().transfer_matrix()
+        _, x, y, z = general.matrix.diagonal().tolist()
+        diagonal = BlochMap(x, y, z, general.matrix[3, 0].item())
+        rest = diagonal.transfer_matrix().matrix - general.matrix
+        # Four numbers where these say all, since backends evaluate them fastest.
+        object.__setattr__(self, "_map", diagonal if rest.abs().max() < 1e-15 else general)
+
+    def kraus_operators(self) -> Tensor:
+        return cast(Tensor, self.operators)
+
+    def bloch_map(self) -> BlochMap | TransferMatrix:
+        return cast("BlochMap | TransferMatrix", vars(self)["_map"])
+
+    def to_plain(self) -> list[Any]:
+        """The operators as lists, each entry as [real, imaginary part]."""
+        plain: list[Any] = torch.view_as_real(self.kraus_operators()).tolist()
+        return plain
+
+    @staticmethod
+    def from_plain(plain: Any) -> Kraus:
+        """The channel that `to_plain` describes; or entries may be numbers."""
+        try:
+            entries = np.asarray(plain, dtype=np.complex128)
+        except (TypeError, ValueError, OverflowError):
+            raise _not_operators(f"is {plain!r:.60}") from None
+        return Kraus(entries[..., 0] + 1j * entries[..., 1] if entries.shape[3:] == (2,) else entries)
+
+    def in_words(self) -> str:
+        n = len(self.kraus_operators())
+        return f"Kraus of {n} operator{'s' if n > 1 else ''}"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Kraus):
+            return NotImplemented
+        return torch.equal(self.kraus_operators(), other.kraus_operators())
+
+    def __hash__(self) -> int:
+        return hash(self.kraus_operators().numpy().tobytes())
+
+    def __repr__(self) -> str:
+        return f"Kraus({np.array2string(self.kraus_operators().numpy(), precision=4, separator=', ')})"
+
+
+#: The channels that files may hold, by their names.
+CHANNELS: dict[str, Any] = {
+    kind.__name__: kind
+    for kind in (BitFlip, PhaseFlip, Depolarizing, AmplitudeDamping, PhaseDamping, Kraus)
+}
+
+#: I, X, Y, Z.
+_PAULIS = torch.tensor(
+    [[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]],
+    dtype=torch.complex128,
+    device="cpu",
+)
+
+
 def named_channel(name: str, strength: Any) -> Channel:
     """The channel of this class name, for instance "BitFlip".
 
     Args:
         name (str): name of the class.
-        strength (float, Tensor or Strength): or its plain form, as in `NoiseModel.to_dict`.
+        strength (float, Tensor or Strength): or its plain form, as in `NoiseModel.to_dict`; operators
+            for "Kraus".
     """
-    classes: dict[str, Any] = {kind.__name__: kind for kind in Channel.__subclasses__()}
-    if name not in classes:
-        raise argument_error("channel", f"be one of {', '.join(classes)}", f"is {name!r}")
-    kind = classes[name]
-    named: Channel = kind(from_plain(f"{name}.{kind._field}", strength))
+    if name not in CHANNELS:
+        raise argument_error("channel", f"be one of {', '.join(CHANNELS)}", f"is {name!r}")
+    kind = CHANNELS[name]
+    if kind is Kraus:
+        return Kraus.from_plain(strength)
+    named: Channel = kind(from_plain(f"{name}.{kind.strength_name}", strength))
     return named
 
 
-def compose(channels: Iterable[Channel]) -> BlochMap:
-    """One map of Bloch vectors for `channels`, applied in their order."""
-    composed = BlochMap()
+def channel_to_plain(channel: Channel) -> dict[str, Any]:
+    """What `named_channel` makes the channel of: {name: strength}, in numbers, strings and lists.
+
+    Raises:
+        ValueError: if the channel, or its strength, is of a class that files do not hold.
+    """
+    name = type(channel).__name__
+    if CHANNELS.get(name) is not type(channel):
+        must = f"be one of {', '.join(CHANNELS)} to be written to a file"
+        raise argument_error("channel", must, f"is {channel!r}")
+    if isinstance(channel, Kraus):
+        return {name: channel.to_plain()}
+    if isinstance(channel.strength, Strength):
+        check_known(channel.argument, channel.strength)
+    return {name: to_plain(channel.strength)}
+
+
+def compose(channels: Iterable[Channel]) -> BlochMap | TransferMatrix:
+    """One map of Bloch vectors for `channels`, applied in their order.
+
+    Returns:
+        BlochMap if all of them have one, as the named channels do; TransferMatrix otherwise.
+    """
+    composed: BlochMap | TransferMatrix = BlochMap()
     for channel in channels:
-        composed = composed.then(channel.bloch_map())
+        later = channel.bloch_map()
+        if isinstance(composed, BlochMap) and isinstance(later, BlochMap):
+            composed = composed.then(later)
+        else:
+            composed = composed.transfer_matrix().then(later.transfer_matrix())
     return composed
+
+
+def _complete(operators: Any) -> NDArray[np.complex128]:
+    """Kraus operators as an array of their own, with rounding errors of their sum mended."""
+    if isinstance(operators, Tensor):
+        if operators.requires_grad:
+            raise _not_operators("have a gradient, which nothing would follow")
+        operators = operators.detach().cpu().resolve_conj().resolve_neg().numpy()
+    try:
+        array = np.array(operators, dtype=np.complex128)
+    except (TypeError, ValueError):
+        raise _not_operators(f"is {operators!r:.60}") from None
+    if array.ndim != 3 or array.shape[1:] != (2, 2) or not len(array):
+        raise _not_operators(f"has shape {array.shape}")
+    if not np.isfinite(array).all():
+        raise _not_operators("holds infinities or NaN")
+    total = np.einsum("kba,kbc->ac", array.conj(), array)
+    error = np.abs(total - np.eye(2)).max()
+    if not error <= _ROUNDING:
+        must = "be complete: the sum of K^dagger K must be the identity"
+        raise argument_error("operators", must, f"is off by {error:.2g}")
+    if error > 1e-14:
+        values, vectors = np.linalg.eigh(total)
+        array = array @ (vectors / np.sqrt(values) @ vectors.conj().T)
+    return array
+
+
+def _not_operators(but: str) -> Exception:
+    return argument_error("operators", "be finite numbers of shape (k, 2, 2)", but)
 
 
 def stack(numbers: Sequence[complex | Tensor], like: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from sqdr.noise.channels import (
     Channel,
     Depolarizing,
     PhaseDamping,
+    channel_to_plain,
     named_channel,
 )
 from sqdr.noise.strengths import (
@@ -30,6 +31,9 @@ from sqdr.noise.strengths import (
     to_plain,
 )
 from sqdr.validation import argument_error, check_number
+
+#: Where channels act, and what that is in words.
+PLACES = {"after_rotation": "rotations", "after_entangler": "entangling layers"}
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -54,7 +58,7 @@ class NoiseModel:
     readout_error: Number | Sequence[float] = 0.0
 
     def __post_init__(self) -> None:
-        for place in ("after_rotation", "after_entangler"):
+        for place in PLACES:
             object.__setattr__(self, place, _as_channels(place, getattr(self, place)))
         error = check_strength("readout_error", self.readout_error)
         object.__setattr__(self, "readout_error", error)
@@ -147,17 +151,16 @@ class NoiseModel:
             dict: {"after_rotation": [{"BitFlip": 0.02}, {"AmplitudeDamping": [0.1, 0.2]}],
             "after_entangler": [], "readout_error": 0.0}. Where a strength is trained, its number p is
             {"Parameter": p}; where it depends on the circuit, it is {"OnLastWire": 0.02} or
-            "SigmoidOfDrawnAngle".
+            "SigmoidOfDrawnAngle". The operators of `Kraus` are lists, each entry its real and imaginary
+            part.
+
+        Raises:
+            ValueError: if a channel, or its strength, is of a class that sqdr does not know.
         """
-        after_rotation, after_entangler = (
-            [{type(channel).__name__: to_plain(channel.strength)} for channel in channels]
-            for channels in (self.after_rotation, self.after_entangler)
-        )
-        return {
-            "after_rotation": after_rotation,
-            "after_entangler": after_entangler,
-            "readout_error": to_plain(self.readout_error),
+        plain: dict[str, Any] = {
+            place: [channel_to_plain(channel) for channel in getattr(self, place)] for place in PLACES
         }
+        return plain | {"readout_error": to_plain(self.readout_error)}
 
     def named_strengths(self) -> Iterator[tuple[str, str, Number | Strength]]:
         """Each strength, readout error last, with its name in the model and that in messages.
@@ -165,15 +168,16 @@ class NoiseModel:
         Yields:
             (name, argument, strength), for instance ("after_rotation_0_BitFlip", "BitFlip.p", 0.02)
         """
-        for place in ("after_rotation", "after_entangler"):
+        for place in PLACES:
             for name, channel in _named(place, getattr(self, place)):
-                yield name, channel.argument, channel.strength
+                if channel.strength is not None:
+                    yield name, channel.argument, channel.strength
         yield "readout_error", "readout_error", cast(Number, self.readout_error)
 
     def with_strengths(self, strengths: Mapping[str, Number | Strength]) -> NoiseModel:
         """This model with other strengths, by their names in `named_strengths`; not checked."""
         model = object.__new__(NoiseModel)
-        for place in ("after_rotation", "after_entangler"):
+        for place in PLACES:
             channels = tuple(
                 channel.with_strength(strengths[name]) if name in strengths else channel
                 for name, channel in _named(place, getattr(self, place))
@@ -182,6 +186,17 @@ class NoiseModel:
         readout_error = strengths.get("readout_error", self.readout_error)
         object.__setattr__(model, "readout_error", readout_error)
         return model
+
+    def in_words(self) -> str:
+        """Channels, their strengths and places in one line; "none" without noise."""
+        parts = [
+            f"{', '.join(channel.in_words() for channel in getattr(self, place))} after {where}"
+            for place, where in PLACES.items()
+            if getattr(self, place)
+        ]
+        if isinstance(self.readout_error, Tensor) or self.readout_error:
+            parts.append(f"readout error {shown(self.readout_error, digits=4)}")
+        return "; ".join(parts) or "none"
 
     @property
     def readout_scale(self) -> Number:
@@ -194,15 +209,16 @@ class NoiseModel:
         return bool(has_channels or isinstance(self.readout_error, Tensor) or self.readout_error)
 
     def __eq__(self, other: object) -> bool:
-        return self.to_dict() == other.to_dict() if isinstance(other, NoiseModel) else NotImplemented
+        if not isinstance(other, NoiseModel):
+            return NotImplemented
+        same_places = all(getattr(self, place) == getattr(other, place) for place in PLACES)
+        return same_places and to_plain(self.readout_error) == to_plain(other.readout_error)
 
     def __hash__(self) -> int:
         return hash((self.after_rotation, self.after_entangler))
 
     def __repr__(self) -> str:
-        places = ", ".join(
-            f"{place}={getattr(self, place)!r}" for place in ("after_rotation", "after_entangler")
-        )
+        places = ", ".join(f"{place}={getattr(self, place)!r}" for place in PLACES)
         return f"NoiseModel({places}, readout_error={shown(self.readout_error)})"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -63,6 +64,12 @@ class SigmoidOfDrawnAngle(Strength):
         return torch.sigmoid(repeated.gather(-1, drawn.to(angles.device)).squeeze(-1))
 
 
+#: The strengths that files may hold, by their names.
+STRENGTHS: dict[str, Callable[..., Strength]] = {
+    kind.__name__: kind for kind in (OnLastWire, SigmoidOfDrawnAngle)
+}
+
+
 def check_probabilities(argument: str, strength: Tensor) -> None:
     """Report values that are not finite or not in [0, 1].
 
@@ -78,19 +85,40 @@ def check_probabilities(argument: str, strength: Tensor) -> None:
 
 
 def check_strength(argument: str, value: Any) -> Number:
-    """`value` as a float in [0, 1], or, where it is trained or one for each wire, as a tensor."""
+    """`value` as a float in [0, 1], or, where it is trained or one for each wire, as a tensor.
+
+    Raises:
+        ValueError: if it is neither a number, a sequence of numbers, a tensor without gradient nor an
+            `nn.Parameter`, of at most one axis, in [0, 1].
+    """
     if isinstance(value, np.ndarray):
         value = value.tolist()
     if isinstance(value, Sequence) and not isinstance(value, str):
-        value = torch.tensor([check_number(argument, v, 0, 1) for v in value], dtype=torch.float64)
-    if not isinstance(value, Tensor) or not (value.dim() or is_trained(value)):
+        for entry in value:
+            if isinstance(entry, Tensor) and (entry.dim() or is_trained(entry)):
+                must = "be one nn.Parameter of shape (n_wires,) to be trained for each wire"
+                raise argument_error(argument, must, f"holds {type(entry).__name__} {shown(entry)}")
+        numbers = [check_number(argument, entry, 0, 1) for entry in value]
+        value = torch.tensor(numbers, dtype=torch.float64, device="cpu")
+    if not isinstance(value, Tensor):
         return check_number(argument, value, 0, 1)
-    if not value.is_floating_point() or value.dim() > 1 or value.numel() == 0:
-        must = "be a number or a floating-point tensor of one axis"
-        raise argument_error(argument, must, f"has shape {tuple(value.shape)} and dtype {value.dtype}")
-    in_range = (value >= 0) & (value <= 1)
-    if not in_range.all():
-        _refuse_outside(argument, value, in_range)
+    if nn.parameter.is_lazy(value):
+        raise argument_error(argument, "have its values", "is an uninitialised parameter")
+    if value.requires_grad and not isinstance(value, nn.Parameter):
+        must = "be a number, a tensor without gradient or an nn.Parameter"
+        how = "is a tensor that has a gradient" if value.is_leaf else "is computed from a parameter"
+        raise argument_error(argument, must, f"{how}, and would not be computed anew")
+    is_real = value.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
+    if not (value.dim() or is_trained(value)):
+        return check_number(argument, value.item(), 0, 1)
+    if not is_real or value.layout != torch.strided or value.dim() > 1 or value.numel() == 0:
+        must = "be a number or a dense tensor of one axis, of 16, 32 or 64 bits"
+        what = f"has shape {tuple(value.shape)}, dtype {value.dtype} and layout {value.layout}"
+        raise argument_error(argument, must, what)
+    if not value.is_meta:
+        in_range = (value >= 0) & (value <= 1)
+        if not in_range.all():
+            _refuse_outside(argument, value, in_range)
     return value
 
 
@@ -101,6 +129,13 @@ def _refuse_outside(argument: str, values: Tensor, in_range: Tensor) -> None:
 
 def is_trained(strength: Tensor) -> bool:
     return isinstance(strength, nn.Parameter) or strength.requires_grad
+
+
+def check_known(argument: str, strength: Strength) -> None:
+    """ValueError if files hold no strength of this class."""
+    if STRENGTHS.get(type(strength).__name__) is not type(strength):
+        must = f"be a number, a tensor or one of {', '.join(STRENGTHS)} to be written to a file"
+        raise argument_error(argument, must, f"is {strength!r}")
 
 
 def to_plain(strength: Any) -> Any:
@@ -122,8 +157,7 @@ def from_plain(argument: str, plain: Any) -> Any:
     def parameter(value: Any) -> nn.Parameter:
         return nn.Parameter(torch.as_tensor(check_strength(argument, value), dtype=torch.float64))
 
-    kinds: dict[str, Callable[..., Any]] = {kind.__name__: kind for kind in Strength.__subclasses__()}
-    kinds["Parameter"] = parameter
+    kinds: dict[str, Callable[..., Any]] = STRENGTHS | {"Parameter": parameter}
     entries = [(plain,)] if isinstance(plain, str) else list(plain.items())
     if len(entries) == 1 and entries[0][0] in kinds:
         name, *values = entries[0]
@@ -133,8 +167,21 @@ def from_plain(argument: str, plain: Any) -> Any:
     raise argument_error(argument, must, f"is {plain!r}")
 
 
-def shown(strength: Any) -> str:
+def shown(strength: Any, digits: int | None = None) -> str:
+    """A strength as text: numbers in full or to so many digits, those of tensors to four."""
+    if isinstance(strength, float) and digits is not None:
+        return f"{strength:.{digits}g}"
     if not isinstance(strength, Tensor):
         return repr(strength)
-    values = np.array2string(strength.detach().cpu().numpy(), precision=4, separator=", ")
+    if strength.is_meta:
+        values = f"{tuple(strength.shape)} without values"
+    else:
+        array = strength.detach().cpu().double().numpy()
+        values = np.array2string(
+            array,
+            max_line_width=sys.maxsize,
+            separator=", ",
+            formatter={"float_kind": "{:.4g}".format},
+            threshold=20,
+        )
     return f"Parameter({values})" if is_trained(strength) else values

@@ -126,7 +126,7 @@ def model_card(
         n_outputs=len(class_names),
         backend=model.backend,
         parts=_table(("part", "what it is", "parameters"), _parts(model)),
-        noise=noise_in_words(circuit.noise),
+        noise=(circuit.noise or NoiseModel()).in_words(),
         angle_scale=f"{model.angle_scale:.6g}",
         pixels=f"{image_size} x {image_size}" if image_size else "at least 8 x 8",
         on_dark=", light on a dark ground" if data_name in _LIGHT_ON_DARK else "",
@@ -136,32 +136,6 @@ def model_card(
         metrics=_table(("split", "metric", "value"), measured) if measured else "None were given.",
         licence=license or "none has been stated",
     )
-
-
-def noise_in_words(noise: NoiseModel | None) -> str:
-    """Channels, their strengths and places in one line."""
-    places = noise.to_dict() if noise else {}
-    parts = []
-    for place in ("after_rotation", "after_entangler"):
-        pairs = [pair for entry in places.get(place, ()) for pair in entry.items()]
-        channels = [f"{name} {_in_words(strength)}" for name, strength in pairs]
-        if channels:
-            parts.append(f"{', '.join(channels)} after {place.removeprefix('after_')}s")
-    if places.get("readout_error"):
-        parts.append(f"readout error {_in_words(places['readout_error'])}")
-    return "; ".join(parts) or "none"
-
-
-def _in_words(strength: Any) -> str:
-    """A strength as `NoiseModel.to_dict` has it."""
-    match strength:
-        case float():
-            return f"{strength:.4g}"
-        case list():
-            return f"({', '.join(map(_in_words, strength))})"
-        case dict():
-            return " ".join(f"{name} {_in_words(value)}" for name, value in strength.items())
-    return str(strength)
 
 
 def _results(data_name: str, metrics: Mapping[str, Mapping[str, float]]) -> list[dict[str, Any]]:

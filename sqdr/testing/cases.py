@@ -17,10 +17,15 @@ from sqdr.registry import create_circuit, load_backend
 from sqdr.testing import reference
 from sqdr.testing.reference import Array
 
-Strength = float | tuple[float, ...]
+Strength = float | tuple[float, ...] | tuple[Any, ...]
 
 #: What the reference knows.
 CHANNELS = ("BitFlip", "PhaseFlip", "Depolarizing", "AmplitudeDamping", "PhaseDamping")
+
+#: Operators of channels that are no `BlochMap`: a rotation around a tilted axis, and two operators that
+#: are complete together.
+COHERENT = (((0.8 - 0.4j, -0.4 + 0.2j), (0.4 + 0.2j, 0.8 + 0.4j)),)
+TWO_OPERATORS = (((0.8, 0.36j), (0.0, 0.64)), ((0.0, 0.48j), (0.6j, 0.48)))
 
 #: A sequence that does not commute, in one order after rotations and in another after entanglers.
 ALL_NOISE = (
@@ -40,7 +45,7 @@ ALL_NOISE = (
 class Case:
     """A circuit, described in terms that the reference and sqdr both understand.
 
-    Strengths are numbers, or tuples of one number for each wire.
+    Strengths are numbers, tuples of one number for each wire, or the operators of "Kraus".
     """
 
     n_wires: int

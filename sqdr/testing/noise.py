@@ -10,6 +10,8 @@ from sqdr.testing import reference
 from sqdr.testing.cases import (
     ALL_NOISE,
     CHANNELS,
+    COHERENT,
+    TWO_OPERATORS,
     Case,
     reference_gradients,
     reference_strength_gradients,
@@ -40,6 +42,18 @@ def channels(subject: Subject) -> None:
             _expect_values(
                 subject, Case(3, 3, "linear", (), named), f"{name}({strength}) after CZ layers"
             )
+
+
+def kraus_channels(subject: Subject) -> None:
+    """A channel given by any Kraus operators acts in both places, also between others."""
+    for operators in (COHERENT, TWO_OPERATORS):
+        kraus = ("Kraus", operators)
+        among = (("AmplitudeDamping", _OF_EACH_WIRE), kraus, ("BitFlip", 0.1))
+        for n_blocks, entanglement in ((2, "linear"), (2, "pairs"), (3, "linear"), (3, "none")):
+            first = Case(3, n_blocks, entanglement, (kraus,), (), 0.1)
+            second = Case(3, n_blocks, entanglement, (), among, _OF_EACH_WIRE)
+            for case, where in ((first, "after rotations"), (second, "after CZ layers")):
+                _expect_values(subject, case, f"{case}, {len(operators)} operators {where}")
 
 
 def order_of_channels(subject: Subject) -> None:
@@ -130,6 +144,6 @@ def _expect_values(subject: Subject, case: Case, what: str) -> None:
 
 
 CHECKS = (
-    *(channels, order_of_channels, readout_error, drawn_noise),
+    *(channels, kraus_channels, order_of_channels, readout_error, drawn_noise),
     *(gradient_of_strengths, changed_strengths),
 )

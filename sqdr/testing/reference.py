@@ -83,8 +83,12 @@ def expectation_values(
     def channels(rho: Array, named: Sequence[Named], block: int) -> Array:
         for wire in range(n_wires):
             for name, strength in named:
-                here = np.broadcast_to(strength, (n_blocks, n_wires))[block, wire]
-                kraus = [on_wire(k, wire, n_wires) for k in kraus_operators(name, here)]
+                if name == "Kraus":
+                    operators = [np.array(operator) for operator in strength]
+                else:
+                    here = np.broadcast_to(strength, (n_blocks, n_wires))[block, wire]
+                    operators = kraus_operators(name, here)
+                kraus = [on_wire(k, wire, n_wires) for k in operators]
                 rho = np.sum([k @ rho @ k.conj().T for k in kraus], axis=0)
         return rho
 

@@ -159,7 +159,7 @@ def test_the_table_holds_what_scikit_learn_computes(model, folder, capfd):
     words = {
         NOISE: "BitFlip 0.02, Depolarizing 0.1 after rotations",
         None: "none",
-        strong: "PhaseFlip 0.3 after entanglers; readout error 0.1",
+        strong: "PhaseFlip 0.3 after entangling layers; readout error 0.1",
     }
     assert [(row["backend"], row["noise"]) for row in rows] == [(b, words[n]) for b, n in cases]
     chosen = torch.randperm(len(images_to_test().labels), generator=torch.Generator().manual_seed(0))[

@@ -44,9 +44,9 @@ def test_the_circuit_has_its_channels():
     texts = texts_of(plots.circuit(3, 2, ((0, 1),), noise))
     assert [texts.count(initials) for initials in ("BF", "AD", "PF")] == [2 * 3, 2 * 3, 1 * 3]
     assert texts[-4:] == [
-        "BF  BitFlip(p=0.1) after rotations",
-        "AD  AmplitudeDamping(gamma=[0.1, 0.2, 0.3]) after rotations",
-        "PF  PhaseFlip(p=0.2) after CZ layers",
+        "BF  BitFlip 0.1 after rotations",
+        "AD  AmplitudeDamping [0.1, 0.2, 0.3] after rotations",
+        "PF  PhaseFlip 0.2 after entangling layers",
         "readout error 0.01",
     ]
 

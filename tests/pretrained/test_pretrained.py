@@ -15,7 +15,6 @@ from safetensors.torch import load_file, save_file
 import sqdr
 from sqdr.backends.native import NativeCircuit
 from sqdr.noise import OnLastWire
-from sqdr.pretrained.card import noise_in_words
 from sqdr.pretrained.config import read_config
 
 NOISE = sqdr.NoiseModel(
@@ -592,13 +591,6 @@ def test_the_card_of_a_model_without_a_story_claims_nothing(folder):
     assert not {"license", "model-index"} & set(header)
     assert "None were given." in text
     assert "Licence: none has been stated." in text
-
-
-def test_strengths_in_words():
-    words = "PhaseFlip Parameter 0.3, BitFlip (0.01, 0.02, 0.3), BitFlip OnLastWire 0.1 after rotations"
-    assert noise_in_words(noise_of_tensors(0.3)) == words
-    assert noise_in_words(sqdr.NoiseModel(readout_error=[0.1, 1 / 3])) == "readout error (0.1, 0.3333)"
-    assert noise_in_words(None) == "none"
 
 
 def test_a_backend_without_a_name_is_not_saved(tmp_path):

@@ -16,6 +16,21 @@ class Wrong(NativeCircuit):
     meant = ""  # name of the check
 
 
+class ConjugatedOperators(Wrong):
+    """Kraus operators lose the sign of their imaginary parts."""
+
+    meant = "kraus_channels"
+
+    def __init__(self, *sizes, noise=None, **options):
+        if noise is not None:
+            places = (
+                tuple(sqdr.Kraus(c.operators.conj()) if isinstance(c, sqdr.Kraus) else c for c in place)
+                for place in (noise.after_rotation, noise.after_entangler)
+            )
+            noise = sqdr.NoiseModel(*places, noise.readout_error)
+        super().__init__(*sizes, noise=noise, **options)
+
+
 class SinglePrecision(Wrong):
     """Declares float64 and computes in float32."""
 

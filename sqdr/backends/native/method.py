@@ -10,9 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from sqdr.backends.native.autograd import Tensors
-from sqdr.backends.native.rotation import noise_of_matrices, transfer_matrices
+from sqdr.backends.native.rotation import general_noise, noise_of_matrices, transfer_matrices
 from sqdr.circuit import Entanglement, Pairs, entangled_pairs
-from sqdr.noise import NoiseModel, Number, compose
+from sqdr.noise import BlochMap, NoiseModel, Number, compose
 
 Name = Literal["closed-form", "causal-cone", "dense"]
 Topology = Literal["none", "chain", "ring", "other"]
@@ -116,14 +116,18 @@ class MatrixMethod(Method):
         """<Z> (Tensor of shape (batch, n_wires)) of what `transfer_matrices` returns."""
 
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
-        maps = compose(noise.after_rotation), compose(noise.after_entangler)
-        matrices = noise_of_matrices(*maps, self.shape.n_blocks, like)
-        return *matrices, *readout_tensors(noise, like)
+        n_blocks = self.shape.n_blocks
+        channels, entangler_channels = compose(noise.after_rotation), compose(noise.after_entangler)
+        if isinstance(channels, BlochMap) and isinstance(entangler_channels, BlochMap):
+            matrices = noise_of_matrices(channels, entangler_channels, n_blocks, like)
+            return *matrices, *readout_tensors(noise, like)
+        return general_noise(channels, entangler_channels, n_blocks, noise.readout_scale, like)
 
     def values(self, angles: Tensor, weights: Tensor, *noise: Tensor) -> Tensor:
-        scale, offset, *readout = noise
-        values = self.values_of_matrices(transfer_matrices(angles, weights, scale, offset))
-        return with_readout(values, readout)
+        # Readout error is a third tensor; general noise, which is four, has it within.
+        of_matrices, readout = (noise[:2], noise[2:]) if len(noise) == 3 else (noise, ())
+        matrices = transfer_matrices(angles, weights, *of_matrices)
+        return with_readout(self.values_of_matrices(matrices), readout)
 
 
 def readout_tensors(noise: NoiseModel, like: Tensor) -> Tensors:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sqdr.noise import BlochMap, stack
+from sqdr.noise import BlochMap, Number, TransferMatrix, stack
 
 
 def block_quaternions(angles: Tensor, weights: Tensor) -> Tensor:
@@ -38,13 +38,16 @@ def block_quaternions(angles: Tensor, weights: Tensor) -> Tensor:
     return (product_with * of_angles.unsqueeze(1)).sum(1)
 
 
-def transfer_matrices(angles: Tensor, weights: Tensor, scale: Tensor, offset: Tensor) -> Tensor:
+def transfer_matrices(
+    angles: Tensor, weights: Tensor, scale: Tensor, offset: Tensor, *sides: Tensor
+) -> Tensor:
     """Pauli transfer matrices of every block on every wire, in the order I, Z, X, Y.
 
     Args:
         angles (Tensor of shape (batch, n_wires, 3)): in radians.
         weights (Tensor of shape (n_blocks, n_wires, 3)): in radians.
         scale, offset (Tensors): the noise, as `noise_of_matrices` returns it.
+        *sides (Tensors): where noise is no `BlochMap`, two more, as `general_noise` returns it.
 
     Returns:
         Tensor of shape (4, 4, n_blocks, batch, n_wires): entry [row, column, ...] is what the old
@@ -65,7 +68,11 @@ def transfer_matrices(angles: Tensor, weights: Tensor, scale: Tensor, offset: Te
             *(r_yz, r_yz, r_yx, r_yy),
         )
     )
-    return torch.addcmul(offset, torch.unflatten(rotations, 0, (4, 4)), scale)
+    matrices = torch.addcmul(offset, torch.unflatten(rotations, 0, (4, 4)), scale)
+    if sides:
+        after, before = sides
+        matrices = torch.einsum("ij...,jk...,kl...->il...", after, matrices, before)
+    return matrices
 
 
 def noise_of_matrices(
@@ -95,6 +102,40 @@ def noise_of_matrices(
         offset = stack((1.0, *(0.0,) * 3, after.shift_z, *(0.0,) * 11), like)
         offsets.append(torch.unflatten(offset, -1, (4, 4)))
     return _of_all_blocks(scales), _of_all_blocks(offsets)
+
+
+def general_noise(
+    channels: BlochMap | TransferMatrix,
+    entangler_channels: BlochMap | TransferMatrix,
+    n_blocks: int,
+    readout_scale: Number,
+    like: Tensor,
+) -> Sequence[Tensor]:
+    """Any noise of every block, as `transfer_matrices` takes it, readout error included.
+
+    Args:
+        channels, entangler_channels, n_blocks, like: as in `noise_of_matrices`.
+        readout_scale (float or Tensor that broadcasts to (n_wires,)): factor of every <Z>.
+
+    Returns:
+        scale and offset of no noise, and the matrices (Tensors that broadcast to
+        (4, 4, n_blocks, batch, n_wires)) after and before the rotations of each block.
+    """
+    order = [0, 3, 1, 2]  # I, Z, X, Y of I, X, Y, Z
+    after_rotation, after_entangler = (
+        of_place.transfer_matrix() for of_place in (channels, entangler_channels)
+    )
+    afters = [after_rotation.in_block(block).matrix for block in range(n_blocks)]
+    befores = [after_entangler.in_block(block).matrix for block in range(n_blocks - 1)]
+    befores.insert(0, torch.eye(4, device="cpu"))
+    scales = stack((1.0, *(readout_scale,) * 3), like).unsqueeze(-1)
+    tables = [
+        [matrix[..., order, :][..., order].to(like.device, like.dtype) for matrix in of_place]
+        for of_place in (afters, befores)
+    ]
+    tables[0][-1] = tables[0][-1] * scales
+    none = noise_of_matrices(BlochMap(), BlochMap(), n_blocks, like)
+    return *none, *(_of_all_blocks(table) for table in tables)
 
 
 def _of_all_blocks(tables: Sequence[Tensor]) -> Tensor:

@@ -13,10 +13,14 @@ from torch.nn.functional import pad
 
 from sqdr.backends.native.autograd import Tensors, evaluate
 from sqdr.backends.native.method import Method, Shape, as_tensor
+from sqdr.backends.native.rotation import general_noise, transfer_matrices
 from sqdr.circuit import Pairs
 from sqdr.noise import BlochMap, NoiseModel, Number, compose
 
 Neighbours = Callable[[Tensor], tuple[Tensor, Tensor]]
+
+#: Tensors of noise that is no `BlochMap`; that of one is seven numbers.
+_N_GENERAL = 4
 
 
 @final
@@ -42,15 +46,20 @@ class TwoBlocks(Method):
         return {"_neighbours": neighbour_table(self.shape.pairs, self.shape.n_wires)}
 
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
-        maps = compose(noise.after_rotation), compose(noise.after_entangler)
-        return noise_of_two_blocks(*maps, noise.readout_scale, like)
+        channels, entangler_channels = compose(noise.after_rotation), compose(noise.after_entangler)
+        if isinstance(channels, BlochMap) and isinstance(entangler_channels, BlochMap):
+            return noise_of_two_blocks(channels, entangler_channels, noise.readout_scale, like)
+        return general_noise(channels, entangler_channels, 2, noise.readout_scale, like)
 
     def values(self, angles: Tensor, weights: Tensor, *noise: Tensor) -> Tensor:
+        if len(noise) == _N_GENERAL:
+            matrices = transfer_matrices(angles, weights, *noise)
+            return two_blocks_of_matrices(matrices, self.on_neighbours)
         return two_blocks(angles, weights, noise, self.on_neighbours)[0]
 
     def evaluate(self, angles: Tensor, weights: Tensor, noise: Tensors) -> Tensor:
         is_trained = any(tensor.requires_grad for tensor in noise)
-        if is_trained or self.shape.topology not in ("chain", "ring"):
+        if is_trained or len(noise) == _N_GENERAL or self.shape.topology not in ("chain", "ring"):
             return self.values(angles, weights, *noise)
         return evaluate(_OneNode(self), angles, weights, *noise)
 
@@ -117,6 +126,21 @@ def two_blocks(
     stays = torch.addcmul(shift_z, z, scale_z)
     value = torch.addcmul(torch.addcmul(shift, row_z, stays), flips, left * right)
     return value, (*vectors, left, right, flips, stays)
+
+
+def two_blocks_of_matrices(matrices: Tensor, neighbours: Neighbours) -> Tensor:
+    """`two_blocks` where the noise is any map of Bloch vectors.
+
+    Args:
+        matrices (Tensor of shape (4, 4, 2, batch, n_wires)): as `transfer_matrices` returns them.
+        neighbours (function): as there.
+    """
+    first, second = matrices.unbind(2)
+    one, z, x, y = first[:, 0] + first[:, 1]  # |0> has <I> = <Z> = 1
+    left, right = neighbours(z)
+    from_one, from_z, from_x, from_y = second[1]
+    flips = from_x * x + from_y * y
+    return torch.addcmul(from_one * one + from_z * z, flips, left * right)
 
 
 def noise_of_two_blocks(

@@ -20,7 +20,7 @@ from sqdr.experiment.reports.pictures import NOT_ALWAYS, Picture, draw_pictures,
 from sqdr.experiment.training.finished import TrainedRun, read_run
 from sqdr.experiment.training.monitoring import is_finite, parameters_of_parts
 from sqdr.files import whole_file
-from sqdr.noise import NoiseModel, OnLastWire
+from sqdr.noise import PLACES, NoiseModel, OnLastWire
 from sqdr.validation import argument_error
 
 _CONVERGED = "be a training that has not diverged"
@@ -150,13 +150,10 @@ def _gates(trained: TrainedRun) -> Rows:
         "Rot with trained angles": (n_wires, n_blocks),
         "CZ, between blocks": (len(circuit.pairs), n_blocks - 1),
     }
-    for place, channels, times in (
-        ("rotations", noise.after_rotation, n_blocks),
-        ("CZ layers", noise.after_entangler, n_blocks - 1),
-    ):
-        for channel in channels:
+    for (place, where), times in zip(PLACES.items(), (n_blocks, n_blocks - 1), strict=True):
+        for channel in getattr(noise, place):
             n_channels = 1 if isinstance(channel.strength, OnLastWire) else n_wires
-            in_block[f"{channel!r} after {place}"] = n_channels, times
+            in_block[f"{channel.in_words()} after {where}"] = n_channels, times
     for gate, (n, times) in in_block.items():
         yield gate, f"{n:,}", f"{times:,}", f"{n * times:,}"
 

@@ -255,8 +255,8 @@ def test_gates(tmp_path):
     assert rows["Rot with angles of the data"] == ["4", "3", "12"]
     assert rows["Rot with trained angles"] == ["4", "3", "12"]
     assert rows["CZ, between blocks"] == ["4", "2", "8"]
-    assert rows["BitFlip(p=0.02) after rotations"] == ["4", "3", "12"]
-    assert rows["BitFlip(p=OnLastWire(value=0.02)) after CZ layers"] == ["1", "2", "2"]
+    assert rows["BitFlip 0.02 after rotations"] == ["4", "3", "12"]
+    assert rows["BitFlip OnLastWire(value=0.02) after entangling layers"] == ["1", "2", "2"]
 
 
 def test_synops_and_rates_of_the_layers(run, model, test_images):
