@@ -297,6 +297,8 @@ class ReuploadCircuit(nn.Module, ABC):
                 self._noise_tensors[name] = argument
                 if isinstance(strength, nn.Parameter):
                     self.register_parameter(name, strength)
+                elif strength.requires_grad:  # by whom it was given
+                    self.register_buffer(name, strength)
                 else:  # a copy, so that loading another state changes neither model nor other circuits
                     self.register_buffer(name, strength.to(self.weights.device, copy=True))
         self._noise = noise.with_strengths(dict.fromkeys(self._noise_tensors, math.nan))

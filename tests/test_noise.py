@@ -600,7 +600,7 @@ def test_noise_of_somebody_else_compares():
 _TRAINED = nn.Parameter(torch.tensor(0.1))
 REFUSED_STRENGTHS = {
     "computed": torch.sigmoid(_TRAINED),
-    "gradient, no Parameter": torch.tensor([0.1, 0.2], requires_grad=True),
+    "computed for each wire": 0.5 * torch.tensor([0.1, 0.2], requires_grad=True),
     "list of parameters": [_TRAINED, _TRAINED],
     "list of computed": [torch.sigmoid(_TRAINED), 0.1],
     "list of vectors": [torch.tensor([0.1, 0.2])],

@@ -88,7 +88,7 @@ def check_strength(argument: str, value: Any) -> Number:
     """`value` as a float in [0, 1], or, where it is trained or one for each wire, as a tensor.
 
     Raises:
-        ValueError: if it is neither a number, a sequence of numbers, a tensor without gradient nor an
+        ValueError: if it is neither a number, a sequence of numbers, a plain tensor nor an
             `nn.Parameter`, of at most one axis, in [0, 1].
     """
     if isinstance(value, np.ndarray):
@@ -104,10 +104,9 @@ def check_strength(argument: str, value: Any) -> Number:
         return check_number(argument, value, 0, 1)
     if nn.parameter.is_lazy(value):
         raise argument_error(argument, "have its values", "is an uninitialised parameter")
-    if value.requires_grad and not isinstance(value, nn.Parameter):
-        must = "be a number, a tensor without gradient or an nn.Parameter"
-        how = "is a tensor that has a gradient" if value.is_leaf else "is computed from a parameter"
-        raise argument_error(argument, must, f"{how}, and would not be computed anew")
+    if not value.is_leaf:
+        must = "be a number, a plain tensor or an nn.Parameter"
+        raise argument_error(argument, must, "is computed, and would not be computed anew")
     is_real = value.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
     if not (value.dim() or is_trained(value)):
         return check_number(argument, value.item(), 0, 1)
