@@ -5,9 +5,9 @@ from __future__ import annotations
 import copy
 import math
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, cast
+from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,9 @@ from sqdr.noise import NoiseModel
 from sqdr.registry import create_circuit, registered_name
 from sqdr.spiking import MIN_IMAGE_SIZE, SpikingEncoder
 from sqdr.validation import argument_error, check_integer, check_number
+
+if TYPE_CHECKING:
+    from sqdr.pretrained.about import About
 
 Head = Literal["linear-relu", "linear", "none"]
 
@@ -57,6 +60,7 @@ class SQDR_CNN(nn.Module):
         quantum (ReuploadCircuit or None): the circuit, unless a classical module has taken its place.
         backend (str, class or None): that of the circuit, by its name or, if it is not registered, its
             class.
+        about (About or None): what the folder says that the model was loaded from; None without one.
 
     Shape:
         images (Tensor of shape (batch, in_channels, height, width)): in [0, 1], at least 8 x 8.
@@ -69,6 +73,7 @@ class SQDR_CNN(nn.Module):
     """
 
     circuit: nn.Module
+    about: About | None = None
 
     def __init__(
         self,
@@ -153,18 +158,7 @@ class SQDR_CNN(nn.Module):
         # The copy takes the new circuit without a detour through a copy of the old one.
         return copy.deepcopy(self, memo={id(self.circuit): circuit})
 
-    def save_pretrained(
-        self,
-        folder: str | os.PathLike[str],
-        *,
-        class_names: Sequence[str] | None = None,
-        image_size: int | None = None,
-        data_name: str | None = None,
-        data_classes: Sequence[int] = (),
-        metrics: Mapping[str, Mapping[str, float]] | None = None,
-        training: Mapping[str, str | float] | None = None,
-        license: str | None = None,
-    ) -> None:
+    def save_pretrained(self, folder: str | os.PathLike[str], **about: Any) -> None:
         """Write the model into a folder to share: weights, configuration and a filled model card.
 
         The folder holds `model.safetensors`, `config.json` and `README.md`, as Hugging Face names them.
@@ -172,37 +166,20 @@ class SQDR_CNN(nn.Module):
 
         Args:
             folder (path): new, empty, or written by this method before, and then replaced.
-            class_names (sequence of str or None): one for each output. Default: None, their numbers.
-            image_size (int or None): height and width of the images the model was trained on, to which
-                `sqdr predict` and `sqdr evaluate` resize others. Default: None, no resizing.
-            data_name (str or None): data set that the model was trained on; one that `sqdr train` knows
-                is what `sqdr evaluate` takes. Default: None.
-            data_classes (sequence of int): its labels that were kept, in the order of the outputs; all
-                if empty, the default.
-            metrics (mapping of mappings or None): for each split, "test" for instance, the name and
-                value of what was measured on it. Default: None.
-            training (mapping or None): how the model was trained, for the card. Default: None.
-            license (str or None): identifier of the weights' licence, "mit" for instance. Default:
-                None, which states none.
+            **about: what else the folder is to say, by the names of `sqdr.pretrained.About`:
+                `class_names`, `image_size`, `data_name`, `data_classes`, `metrics`, `training` and
+                `license`. What is left out of the first four is that of the folder which the model was
+                loaded from, if it was.
 
         Raises:
-            ValueError: if an argument is out of its domain, weights are not finite, the model has other
-                tensors than an `SQDR_CNN` has, or the folder holds anything else; nothing is written.
-            MissingPackageError: if safetensors is not installed.
+            ValueError: if an argument is out of its domain, weights are not finite, the model is
+                another than its configuration says, or the folder holds anything else; nothing is
+                written.
+            MissingPackageError: if safetensors or PyYAML is not installed.
         """
         from sqdr.pretrained import save
 
-        save(
-            self,
-            Path(folder),
-            class_names=class_names,
-            image_size=image_size,
-            data_name=data_name,
-            data_classes=data_classes,
-            metrics=metrics,
-            training=training,
-            license=license,
-        )
+        save(self, Path(folder), about)
 
     @classmethod
     def from_pretrained(

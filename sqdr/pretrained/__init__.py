@@ -6,9 +6,12 @@ the tensors are compared with those it implies before a model is built.
 
 from __future__ import annotations
 
+import json
 import os
+import shutil
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal, TypeVar, cast
 
@@ -20,8 +23,10 @@ from sqdr.errors import MissingPackageError
 from sqdr.files import UNFINISHED
 from sqdr.model import SQDR_CNN, build_head
 from sqdr.noise import NoiseModel
+from sqdr.pretrained.about import About
 from sqdr.pretrained.config import (
     CONFIG,
+    MODEL_TYPE,
     PretrainedConfig,
     existing,
     from_json,
@@ -37,7 +42,7 @@ try:
     from safetensors import SafetensorError, safe_open
     from safetensors.torch import save as to_safetensors
 except ModuleNotFoundError as error:
-    raise MissingPackageError("A pretrained model", "train", "safetensors") from error
+    raise MissingPackageError("A pretrained model", "share", "safetensors") from error
 
 WEIGHTS, CARD = "model.safetensors", "README.md"
 
@@ -46,28 +51,12 @@ _FLOATS = {"F16", "BF16", "F32", "F64"}
 Model = TypeVar("Model", bound=SQDR_CNN)
 
 
-def save(
-    model: SQDR_CNN,
-    folder: Path,
-    *,
-    class_names: Sequence[str] | None,
-    image_size: int | None,
-    data_name: str | None,
-    data_classes: Sequence[int],
-    metrics: Mapping[str, Mapping[str, float]] | None,
-    training: Mapping[str, str | float] | None,
-    license: str | None,
-) -> None:
+def save(model: SQDR_CNN, folder: Path, options: Mapping[str, Any]) -> None:
     """See `SQDR_CNN.save_pretrained`."""
     from sqdr.pretrained.card import model_card
 
-    text = to_json(
-        model,
-        class_names=class_names,
-        image_size=image_size,
-        data_name=data_name,
-        data_classes=data_classes,
-    )
+    about = replace(model.about or About(), **options)
+    text = to_json(model, about)
     config = from_json(text.encode())
     weights = {
         name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -75,15 +64,7 @@ def save(
     }
     _check_shapes({name: tuple(tensor.shape) for name, tensor in weights.items()}, config)
     _check_finite(weights)
-    card = model_card(
-        model,
-        class_names=config.class_names,
-        image_size=image_size,
-        data_name=data_name,
-        metrics=metrics or {},
-        training=training or {},
-        license=license,
-    )
+    card = model_card(model, replace(about, class_names=config.class_names))
     files = {
         WEIGHTS: to_safetensors(weights, metadata={"format": "pt"}),
         CONFIG: text.encode(),
@@ -116,6 +97,7 @@ def load(
     model.load_state_dict(weights, strict=noise == "saved", assign=True)
     if "dtype" in options or "float64" not in circuit.capabilities:
         circuit.to(dtype)
+    model.about = config.about
     return model.eval()
 
 
@@ -179,7 +161,12 @@ def _check_finite(weights: Mapping[str, Tensor]) -> None:
 
 
 def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
-    """Write `files` into a folder beside `folder` and exchange the two."""
+    """Write `files` into a new folder, which appears when it is whole, or exchange those of an old one.
+
+    A folder that is there stays the same one, since it may be somebody's working folder or a mount
+    point, and has its owner and mode. Whoever reads it meanwhile, or after a kill, finds the old model,
+    the new one, or a configuration that says that there is none.
+    """
     folder = folder.resolve()
     exists = folder.exists()
     if exists and not _is_replaceable(folder):
@@ -187,29 +174,53 @@ def _write_folder(folder: Path, files: Mapping[str, bytes]) -> None:
             "folder", "be new, empty or a pretrained model of sqdr", f"{folder} is not"
         )
     folder.parent.mkdir(parents=True, exist_ok=True)
-    prefix = f"{UNFINISHED}{folder.name}-"
-    with tempfile.TemporaryDirectory(prefix=prefix, dir=folder.parent) as workplace:
-        new, old = Path(workplace) / "new", Path(workplace) / "old"
-        new.mkdir()
-        try:
+    place = folder if exists else folder.parent
+    try:
+        with tempfile.TemporaryDirectory(prefix=f"{UNFINISHED}{folder.name}-", dir=place) as workplace:
+            new, old = Path(workplace) / "new", Path(workplace) / "old"
+            new.mkdir()
             for name, content in files.items():
                 (new / name).write_bytes(content)
-        except OSError as error:  # that of a full disk names no file
-            error.filename = str(folder)
-            raise
-        try:
             if exists:
-                os.rename(folder, old)
-            os.rename(new, folder)
-        except BaseException:
-            if old.exists() and not folder.exists():
-                os.rename(old, folder)
-            raise
+                (new / UNFINISHED).write_text(
+                    json.dumps({"model_type": MODEL_TYPE, "unfinished": True})
+                )
+                old.mkdir()
+                _exchange_files(folder, new, old)
+            else:
+                os.rename(new, folder)
+    except OSError as error:  # that of a full disk names no file
+        error.filename = str(folder)
+        raise
+
+
+def _exchange_files(folder: Path, new: Path, old: Path) -> None:
+    """Move the files of `new` into `folder`, and those that were there to `old`; after an error, back.
+
+    The configuration, without which there is no model, goes first and comes last.
+    """
+    names = (CONFIG, WEIGHTS, CARD)
+    had = [name for name in names if (folder / name).exists()]
+    try:
+        if CONFIG in had:
+            shutil.copyfile(folder / CONFIG, old / CONFIG)
+        os.replace(new / UNFINISHED, folder / CONFIG)
+        for name in reversed(names):
+            if name in had and name != CONFIG:
+                os.replace(folder / name, old / name)
+            os.replace(new / name, folder / name)
+    except BaseException:
+        for name in reversed(names):
+            if (old / name).exists():
+                os.replace(old / name, folder / name)
+            elif name not in had:
+                (folder / name).unlink(missing_ok=True)
+        raise
 
 
 def _is_replaceable(folder: Path) -> bool:
     """Whether a folder is empty or has the files of a pretrained model of sqdr and no others."""
     if not folder.is_dir():
         return False
-    files = {file.name for file in folder.iterdir()}
+    files = {file.name for file in folder.iterdir() if not file.name.startswith(UNFINISHED)}
     return not files or (files <= {CONFIG, WEIGHTS, CARD} and is_ours(folder / CONFIG))

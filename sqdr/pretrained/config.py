@@ -15,6 +15,7 @@ from sqdr.bounds import MAX_ARGUMENTS, MAX_IMAGE_SIZE
 from sqdr.circuit import entangled_pairs
 from sqdr.model import SQDR_CNN
 from sqdr.noise import NoiseModel
+from sqdr.pretrained.about import About
 from sqdr.spiking import MIN_IMAGE_SIZE
 from sqdr.validation import argument_error
 
@@ -32,10 +33,7 @@ class PretrainedConfig:
 
     Args:
         arguments (dict): those of `SQDR_CNN`.
-        class_names (list of str): one for each output.
-        image_size (int or None): height and width of the images; None for any.
-        data_name (str or None): data set that the model was trained on.
-        data_classes (list of int): its labels that were kept; all if empty.
+        class_names, image_size, data_name, data_classes: as in `About`; class_names are complete.
     """
 
     arguments: dict[str, Any]
@@ -44,15 +42,18 @@ class PretrainedConfig:
     data_name: str | None
     data_classes: list[int]
 
+    @property
+    def about(self) -> About:
+        """What the folder says of the model; metrics and the like are in its card alone."""
+        return About(
+            class_names=self.class_names,
+            image_size=self.image_size,
+            data_name=self.data_name,
+            data_classes=self.data_classes,
+        )
 
-def to_json(
-    model: SQDR_CNN,
-    *,
-    class_names: Sequence[str] | None,
-    image_size: int | None,
-    data_name: str | None,
-    data_classes: Sequence[int],
-) -> str:
+
+def to_json(model: SQDR_CNN, about: About) -> str:
     """The text of config.json, not checked."""
     from sqdr._version import __version__
 
@@ -61,9 +62,9 @@ def to_json(
         "format_version": FORMAT_VERSION,
         "sqdr_version": __version__,
         "arguments": _arguments(model),
-        "class_names": None if class_names is None else list(class_names),
-        "image_size": image_size,
-        "data": {"name": data_name, "classes": list(data_classes)},
+        "class_names": None if about.class_names is None else list(about.class_names),
+        "image_size": about.image_size,
+        "data": {"name": about.data_name, "classes": list(about.data_classes)},
     }
     return json.dumps(content, indent=2) + "\n"
 
@@ -157,6 +158,8 @@ def from_json(text: bytes) -> PretrainedConfig:
     content = _decoded(text)
     if not isinstance(content, dict) or content.get("model_type") != MODEL_TYPE:
         raise argument_error("model_type", f'be "{MODEL_TYPE}"', "is not: this is no model of sqdr")
+    if content.get("unfinished"):
+        raise ValueError("it is of a model whose saving was interrupted; save the model again")
     version = content.get("format_version")
     if version != FORMAT_VERSION:
         by = content.get("sqdr_version")

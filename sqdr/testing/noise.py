@@ -144,6 +144,6 @@ def _expect_values(subject: Subject, case: Case, what: str) -> None:
 
 
 CHECKS = (
-    *(channels, kraus_channels, order_of_channels, readout_error, drawn_noise),
+    *(channels, order_of_channels, readout_error, kraus_channels, drawn_noise),
     *(gradient_of_strengths, changed_strengths),
 )

@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import pickle
+import subprocess
 import sys
 
 import pytest
@@ -292,24 +293,115 @@ def test_a_file_of_one_s_own_protects_a_pretrained_folder(folder):
     assert contents(folder) == before
 
 
-@pytest.mark.parametrize("failing", ["first file", "last file", "first rename", "last rename"])
-def test_a_kill_in_the_middle_leaves_the_old_folder(failing, folder, monkeypatch):
-    before = contents(folder)
-    which, what = failing.split()
-    owner, name, last = (os, "rename", 2) if what == "rename" else (type(folder), "write_bytes", 3)
+def stop_at(number, owner, name, monkeypatch):
+    """Let a function be interrupted in its call of this number."""
     calls, original = [], getattr(owner, name)
 
     def stop(*arguments):
         calls.append(arguments)
-        if len(calls) == (1 if which == "first" else last):
+        if len(calls) == number:
             raise KeyboardInterrupt
         return original(*arguments)
 
     monkeypatch.setattr(owner, name, stop)
+
+
+@pytest.mark.parametrize(
+    ("what", "number"), [*(("write_bytes", n) for n in (1, 3)), *(("replace", n) for n in range(1, 7))]
+)
+def test_an_interruption_in_the_middle_leaves_the_old_folder(what, number, folder, monkeypatch):
+    before = contents(folder)
+    stop_at(number, os if what == "replace" else type(folder), what, monkeypatch)
     with pytest.raises(KeyboardInterrupt):
         model_of(num_class=2).save_pretrained(folder)
     assert contents(folder) == before
     assert os.listdir(folder.parent) == [folder.name]
+
+
+@pytest.mark.parametrize("number", [1, 3, 5])
+def test_a_kill_in_the_middle_leaves_a_model_or_says_that_there_is_none(number, folder, tmp_path):
+    """What a process leaves that ends in the midst of its renames."""
+    os.mkdir(tmp_path / "new")
+    model_of(num_class=2).save_pretrained(tmp_path / "new")
+    process = subprocess.run(
+        [sys.executable, "-c", _KILLED, str(tmp_path / "new"), str(folder), str(number)],
+        check=False,
+    )
+    assert process.returncode == 9
+    with pytest.raises(ValueError, match=r"config.json: it is of a model whose saving was interrupted"):
+        sqdr.SQDR_CNN.from_pretrained(folder)
+    model_of(num_class=2).save_pretrained(folder)
+    assert sqdr.SQDR_CNN.from_pretrained(folder).num_class == 2
+
+
+_KILLED = """
+import os, sys, sqdr
+source, folder, number = sys.argv[1:]
+model, calls, replace = sqdr.SQDR_CNN.from_pretrained(source), [], os.replace
+
+def kill(*arguments):
+    replace(*arguments)
+    calls.append(arguments)
+    if len(calls) == int(number):
+        os._exit(9)
+
+os.replace = kill
+model.save_pretrained(folder)
+"""
+
+
+def test_a_folder_that_is_there_stays_the_same_one(folder, monkeypatch):
+    folder.chmod(0o2775)
+    monkeypatch.chdir(folder)
+    before = folder.stat()
+    model_of(num_class=2).save_pretrained(".")
+    assert set(os.listdir(".")) == FILES
+    assert sqdr.SQDR_CNN.from_pretrained(".").num_class == 2
+    after = folder.stat()
+    assert (after.st_ino, after.st_mode) == (before.st_ino, before.st_mode)
+
+
+def test_a_folder_whose_parent_cannot_be_written_is_saved_to(tmp_path):
+    """As a mount point: nothing is made or renamed beside it."""
+    place = tmp_path / "mounted" / "out"
+    place.mkdir(parents=True)
+    stat_before = place.parent.stat().st_mtime_ns
+    model_of().save_pretrained(place)
+    assert place.parent.stat().st_mtime_ns == stat_before
+    assert set(os.listdir(place)) == FILES
+
+
+def test_what_a_model_is_about_is_saved_again(tmp_path):
+    about = {
+        "class_names": ["cat", "dog"],
+        "image_size": 12,
+        "data_name": "digits",
+        "data_classes": [3, 8],
+    }
+    model_of(num_class=2).save_pretrained(
+        tmp_path / "saved", **about, metrics={"test": {"accuracy": 1}}
+    )
+    loaded = sqdr.SQDR_CNN.from_pretrained(tmp_path / "saved")
+    loaded.save_pretrained(tmp_path / "again")
+    assert read_config(tmp_path / "again") == read_config(tmp_path / "saved")
+    assert "accuracy" not in (tmp_path / "again" / "README.md").read_text()  # it may have been trained
+    loaded.to_backend("pennylane").save_pretrained(tmp_path / "moved", image_size=16)
+    config = read_config(tmp_path / "moved")
+    assert (config.class_names, config.image_size, config.data_name) == (["cat", "dog"], 16, "digits")
+
+
+def test_an_unknown_argument_is_refused(tmp_path):
+    with pytest.raises(TypeError, match="class_labels"):
+        model_of().save_pretrained(tmp_path / "saved", class_labels=["a", "b", "c", "d"])
+    assert not list(tmp_path.iterdir())
+
+
+def test_the_card_shows_texts_as_they_are(tmp_path):
+    about = {"class_names": ["<b>", "a_b_c", "[x](y)", "`d`"], "training": {"a|b": "*c*"}}
+    model_of().save_pretrained(tmp_path / "saved", **about)
+    text = (tmp_path / "saved" / "README.md").read_text()
+    assert r"outputs: \<b\>, a\_b\_c, \[x\](y), \`d\`." in text
+    assert r"| a/b | \*c\* |" in text
 
 
 # Weights that are broken, foreign or hostile
@@ -540,7 +632,7 @@ def test_a_noise_that_is_none(noise, folder):
 def test_without_safetensors_the_remedy_is_named(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "safetensors", None)
     monkeypatch.delitem(sys.modules, "sqdr.pretrained")
-    with pytest.raises(sqdr.MissingPackageError, match=r'safetensors: pip install "sqdr\[train\]"'):
+    with pytest.raises(sqdr.MissingPackageError, match=r'safetensors: pip install "sqdr\[share\]"'):
         model_of().save_pretrained(tmp_path / "saved")
 
 
