@@ -57,12 +57,20 @@ def check_folder(
             raise argument_error(argument, must, differ)
 
 
+def read_configuration(folder: Path) -> dict[str, Any]:
+    """The configuration of a folder that has been accepted."""
+    plain: dict[str, Any] = yaml.safe_load((folder / _CONFIGURATION).read_text())
+    return plain
+
+
 def write_configuration(folder: Path, configuration: Mapping[str, Any]) -> None:
-    """Keep the configuration in the folder, unless it is there already."""
-    file = folder / _CONFIGURATION
-    if not file.exists():
-        with whole_file(file) as unfinished:
-            unfinished.write_text(yaml.safe_dump(dict(configuration), sort_keys=False))
+    """Keep the configuration in the folder, in place of an earlier one."""
+    with whole_file(folder / _CONFIGURATION) as unfinished:
+        unfinished.write_text(yaml.safe_dump(dict(configuration), sort_keys=False))
+
+
+def has_configuration(folder: Path) -> bool:
+    return (folder / _CONFIGURATION).exists()
 
 
 def _in_order(value: Any) -> Any:

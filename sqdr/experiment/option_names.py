@@ -8,6 +8,8 @@ from dataclasses import asdict, fields, is_dataclass
 from functools import cache
 from typing import Any, NamedTuple, get_type_hints
 
+import yaml
+
 from sqdr.experiment.options import (
     ComparisonOptions,
     Kind,
@@ -15,6 +17,7 @@ from sqdr.experiment.options import (
     RunOptions,
     SearchOptions,
 )
+from sqdr.validation import argument_error
 
 
 class Option(NamedTuple):
@@ -107,7 +110,40 @@ def new_parser(description: str = "", **options: Any) -> Any:
     jsonargparse.set_parsing_settings(
         import_path_denylist=["*"], import_path_allowlist=["sqdr.experiment.options"]
     )
-    return jsonargparse.ArgumentParser(description=description, exit_on_error=False, **options)
+    jsonargparse.set_loader(_MODE, _load_yaml, exceptions=(yaml.YAMLError,))
+    return jsonargparse.ArgumentParser(
+        description=description, exit_on_error=False, parser_mode=_MODE, **options
+    )
+
+
+#: Name of the loader that refuses two keys of one name.
+_MODE = "distinct-yaml"
+
+
+def _load_yaml(text: str) -> Any:
+    """YAML as jsonargparse reads it, which would keep the last of two keys of one name.
+
+    Raises:
+        ArgumentError: if a mapping has two keys of one name.
+        yaml.YAMLError: if it is no YAML.
+    """
+    import jsonargparse
+
+    nodes, seen = [yaml.compose(text, yaml.SafeLoader)], set()
+    while nodes:
+        node = nodes.pop()
+        if id(node) in seen or not isinstance(node, yaml.CollectionNode):
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.MappingNode):
+            keys = [key.value for key, _ in node.value if isinstance(key, yaml.ScalarNode)]
+            for key in keys:
+                if keys.count(key) > 1:
+                    raise argument_error(key, "be given once in a mapping", "is given twice")
+            nodes += [value for _, value in node.value]
+        else:
+            nodes += node.value
+    return jsonargparse.get_loader("yaml")(text)
 
 
 def parse_run_options(text: str) -> RunOptions:

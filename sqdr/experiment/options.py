@@ -264,7 +264,7 @@ class NoiseSweepOptions:
         training_strengths: of each channel in training; 0 stands for one model, trained without noise,
             that is tested under every channel.
         test_strengths: of each channel in the tests.
-        seeds: each gives one model for each training noise.
+        seeds: each gives one model for each training noise. A sweep goes on with more of them.
         jobs: processes, of one thread each; none stands for all cores.
         folder: of the sweep. The same command continues the sweep in it, and on another machine takes
             part in it.
@@ -309,7 +309,7 @@ class ComparisonOptions:
 
     Args:
         training: how each variant is trained; its seed and its folder are set by the comparison.
-        seeds: each gives one model of each variant.
+        seeds: each gives one model of each variant. A comparison goes on with more of them.
         jobs: processes, of one thread each; none stands for all cores.
         folder: of the comparison. The same command continues the comparison in it, and on another
             machine takes part in it.

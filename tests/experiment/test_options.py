@@ -127,3 +127,22 @@ def test_dotted_names():
     assert without(PLAIN, {"epochs", "model.noise.preset"}) == {
         "model": {"T": 5, "noise": {"after_rotation": {"BitFlip": 0.1}}}
     }
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("epochs: 3\nepochs: 4", "epochs"),
+        ("model: {T: 2, n_wires: 3, T: 2}", "T"),
+        ("model: {noise: {after_rotation: {BitFlip: 0.1, BitFlip: 0.2}}}", "BitFlip"),
+        ("model: {noise: {after_rotation: [{BitFlip: 0.1, BitFlip: 0.2}]}}", "BitFlip"),
+    ],
+)
+def test_two_keys_of_one_name_are_refused(text, name):
+    with pytest.raises(ArgumentError, match=f"^Argument `{name}` must be given once in a mapping"):
+        parse_run_options(text)
+
+
+def test_a_channel_twice_is_a_list():
+    options = parse_run_options("model: {noise: {after_rotation: [{BitFlip: 0.1}, {BitFlip: 0.2}]}}")
+    assert options.model.noise.after_rotation == [{"BitFlip": 0.1}, {"BitFlip": 0.2}]

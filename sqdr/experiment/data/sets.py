@@ -67,6 +67,8 @@ class ImageData(lightning.LightningDataModule):
         classes = _checked_classes(options.classes, len(names))
         self.class_names = [names[label] for label in classes]
         train, test = (_keep_classes(split, classes) for split in (train, test))
+        _check_images(train, self.class_names, "training")
+        _check_images(test, self.class_names, "test")
         self.in_channels = train.images.shape[1]
         _check_fraction(options.validation_fraction, train.labels)
         train, validation = _stratified_split(train, options.validation_fraction)
@@ -225,6 +227,14 @@ def _stratified_split(split: Images, held_out: float) -> tuple[Images, Images]:
         Images(split.images[kept], split.labels[kept]),
         Images(split.images[others], split.labels[others]),
     )
+
+
+def _check_images(split: Images, class_names: Sequence[str], part: str) -> None:
+    """Accept a part of the data set that has images of every class."""
+    counts = split.labels.bincount(minlength=len(class_names))
+    if missing := [name for name, count in zip(class_names, counts, strict=True) if not count]:
+        but = f"there are no {part} images of {', '.join(missing)}"
+        raise argument_error("classes", "be classes of which the data set has images", but)
 
 
 def _check_fraction(fraction: float, labels: Tensor) -> None:

@@ -41,11 +41,17 @@ from optuna.trial import TrialState
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from torch.multiprocessing.spawn import ProcessException, ProcessExitedException, spawn
 
-from sqdr.experiment.folders import check_folder, write_configuration
-from sqdr.experiment.option_names import OF_MACHINES, what_is_shared
+from sqdr.experiment.folders import (
+    check_folder,
+    has_configuration,
+    read_configuration,
+    write_configuration,
+)
+from sqdr.experiment.option_names import OF_MACHINES, names_of, what_is_shared
 from sqdr.experiment.options import ComparisonOptions, NoiseSweepOptions, RunOptions, SearchOptions
 from sqdr.experiment.provenance import keep_provenance
 from sqdr.memory import is_lack_of_memory
+from sqdr.validation import argument_error
 
 #: Plain data that tells one piece of work from the others.
 Cell = dict[str, Any]
@@ -193,18 +199,30 @@ class _JournalLock(JournalFileOpenLock):
 def claim_study(
     options: NoiseSweepOptions | ComparisonOptions | SearchOptions, device: torch.device
 ) -> None:
-    """Make the folder of a study its own; a search may have another number of trials than before.
+    """Make the folder of a study its own; seeds may be added, and trials too.
 
     Args:
         options: of the study.
         device (torch.device): that the trainings compute on here; see `keep_provenance`.
 
     Raises:
-        ValueError: if the folder belongs to another study or to something else.
+        ValueError: if the folder belongs to another study or to something else, or lacks seeds that it
+            had.
     """
+    folder, configuration = options.folder, what_is_shared(options)
+    size = names_of(type(options), "size")
     young = what_is_shared(replace(options, training=RunOptions()))
-    ignored = OF_MACHINES | {"n_trials"}
-    claim_folder(options.folder, what_is_shared(options), device, ignored=ignored, defaults=young)
+    claim_folder(folder, configuration, device, ignored=OF_MACHINES | size, defaults=young)
+    with FileLock(folder / _LOCK):
+        kept = read_configuration(folder)
+        if isinstance(options, SearchOptions):
+            kept["n_trials"] = max(options.n_trials, kept.get("n_trials", 0))
+        elif missing := [seed for seed in kept["seeds"] if seed not in options.seeds]:
+            but = f"lacks {', '.join(map(str, missing))}"
+            raise argument_error("seeds", f"hold the seeds of {folder}", but)
+        else:
+            kept["seeds"] = configuration["seeds"]
+        write_configuration(folder, kept)
 
 
 def claim_folder(
@@ -225,7 +243,8 @@ def claim_folder(
     folder.mkdir(parents=True, exist_ok=True)
     with FileLock(folder / _LOCK):
         check_folder("folder", folder, configuration, own={_LOCK}, **how)
-        write_configuration(folder, configuration)
+        if not has_configuration(folder):
+            write_configuration(folder, configuration)
         keep_provenance(folder, device, n_threads=1)
 
 

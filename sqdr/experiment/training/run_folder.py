@@ -98,7 +98,8 @@ class RunFolder:
                 shutil.rmtree(unfinished)
             else:
                 unfinished.unlink()
-        write_configuration(self.path, configuration)
+        if not self.config.exists():
+            write_configuration(self.path, configuration)
         keep_provenance(self.path, device, torch.get_num_threads())
 
     def release(self) -> None:

@@ -4,13 +4,15 @@ import math
 from dataclasses import replace
 
 import pytest
+import torch
+import yaml
 from commands import SMALL, TRAINING, assert_refused, read_rows
 
 from sqdr.experiment.cli import main
 from sqdr.experiment.intervals import mean_and_interval
-from sqdr.experiment.options import TrainerOptions
+from sqdr.experiment.options import ComparisonOptions, TrainerOptions
 from sqdr.experiment.studies.comparison import _train_and_test, as_markdown, diverged, summary
-from sqdr.experiment.studies.shared_trials import DIVERGED
+from sqdr.experiment.studies.shared_trials import DIVERGED, claim_study
 from sqdr.experiment.training.run import Run
 
 #: Two short trainings for each of five variants.
@@ -78,6 +80,16 @@ def test_the_same_command_again_prints_the_table_and_runs_nothing(folder, capfd)
         "quantum",
         "no entanglement",
     ]
+
+
+def test_a_comparison_goes_on_with_more_seeds_but_not_with_fewer(folder, tmp_path, capfd):
+    options = ComparisonOptions(TRAINING, [3, 4], folder=tmp_path / "more")
+    claim_study(options, torch.device("cpu"))
+    claim_study(replace(options, seeds=[4, 5, 3]), torch.device("cpu"))
+    assert yaml.safe_load((tmp_path / "more" / "config.yaml").read_text())["seeds"] == [4, 5, 3]
+    fewer = [*COMMAND, "--seeds", "[4]", "--folder", str(folder)]
+    assert_refused(fewer, f"Argument `seeds` must hold the seeds of {folder}, but lacks 3.", capfd)
+    assert yaml.safe_load((folder / "config.yaml").read_text())["seeds"] == [3, 4]
 
 
 @pytest.mark.parametrize(
