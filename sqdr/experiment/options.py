@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, get_args
+
+import torch
 
 from sqdr.bounds import MAX_ARGUMENTS, MAX_IMAGE_SIZE
 from sqdr.model import Head
@@ -27,6 +29,8 @@ DataName = Literal["digits", "mnist", "fashion-mnist", "kmnist", "cifar10"]
 Augmentation = Literal["none", "affine", "flip"]
 Accelerator = Literal["auto", "cpu", "gpu"]
 Precision = Literal["32-true", "64-true"]
+Optimizer = Literal["AdamW", "Adam", "SGD"]
+Logger = Literal["tensorboard", "wandb", "mlflow"]
 Objective = Literal["validation_loss", "validation_accuracy"]
 
 #: What an option belongs to: to the recipe of a training, which a search may vary; to its task, what it
@@ -215,12 +219,23 @@ class RunOptions:
         data: the data set.
         model: the classifier.
         epochs: passes over the training images.
-        learning_rate: peak of the one-cycle schedule of Adam.
+        early_stopping: number of epochs without a lower validation loss after which training stops;
+            none stands for never.
+        optimizer: "AdamW", "Adam" or "SGD", of torch.optim.
+        optimizer_options: its further options, for instance {momentum: 0.9, nesterov: true}.
+        learning_rate: peak of the one-cycle schedule, with which Adam's first beta goes down and up
+            unless `optimizer_options` has betas.
         head_learning_rate: the same for the head alone; none stands for `learning_rate`.
-        weight_decay: decoupled (AdamW).
-        label_smoothing: of the cross entropy.
+        weight_decay: decoupled for AdamW, part of the gradient for the others.
+        label_smoothing: of the cross entropy that is trained on and that chooses the best epoch.
+        init_from: where the weights begin: the folder of a shared model, such as `runs/NAME/model`, or
+            of a run, whose last epoch it is. A head for other classes begins anew.
         seed: of the initial weights, the data order, augmentation and shots.
-        tensorboard: whether to write the metrics for TensorBoard too, under `tensorboard` in the run.
+        logger: "tensorboard", "wandb" or "mlflow" to write the metrics for one of these too, into the
+            folder of the run.
+        tensorboard: the same as `logger` tensorboard.
+        checkpoint_minutes: time between checkpoints within an epoch; none stands for those at the end
+            of each epoch alone.
         trainer: devices, machines and precision.
         run: folder of the run, which must be new or empty unless a run is resumed; by default a new one
             under `runs/`, named after the data set, the backend and the time.
@@ -229,17 +244,31 @@ class RunOptions:
     data: DataOptions = field(default_factory=DataOptions)
     model: ModelOptions = field(default_factory=ModelOptions)
     epochs: int = 200
+    early_stopping: int | None = None
+    optimizer: Optimizer = "AdamW"
+    optimizer_options: Mapping[str, Any] = field(default_factory=dict)
     learning_rate: float = 2e-2
     head_learning_rate: float | None = None
     weight_decay: float = 0.0
     label_smoothing: float = 0.05
+    init_from: Path | None = None
     seed: int = field(default=0, metadata=OF_TASK)
+    logger: Logger | None = field(default=None, metadata=OF_FOLDER)
+    checkpoint_minutes: float | None = field(default=None, metadata=OF_FOLDER)
     tensorboard: bool = field(default=False, metadata=OF_FOLDER)
     trainer: TrainerOptions = field(default_factory=TrainerOptions)
     run: Path | None = field(default=None, metadata=OF_FOLDER)
 
     def __post_init__(self) -> None:
-        rate, run = self.head_learning_rate, self.run
+        rate, run, source = self.head_learning_rate, self.run, self.init_from
+        if self.early_stopping is not None:
+            _set(self, early_stopping=check_integer("early_stopping", self.early_stopping, 1))
+        if self.checkpoint_minutes is not None:
+            minutes = check_number("checkpoint_minutes", self.checkpoint_minutes, 0)
+            _set(self, checkpoint_minutes=minutes)
+        if self.logger is not None:
+            check_choice("logger", self.logger, Logger)
+        check_choice("optimizer", self.optimizer, Optimizer)
         _set(
             self,
             epochs=check_integer("epochs", self.epochs, 1),
@@ -248,8 +277,10 @@ class RunOptions:
             weight_decay=check_number("weight_decay", self.weight_decay, 0),
             label_smoothing=check_number("label_smoothing", self.label_smoothing, 0, 1),
             seed=check_seed("seed", self.seed),
+            init_from=None if source is None else check_path("init_from", source),
             run=None if run is None else check_path("run", run),
         )
+        new_optimizer(self, [{"params": [torch.zeros(1, requires_grad=True)]}])  # which checks them
 
 
 @dataclass(frozen=True)
@@ -500,6 +531,26 @@ class BenchOptions:
     def __post_init__(self) -> None:
         check_integer("batch_size", self.batch_size, 1)
         check_number("time_limit", self.time_limit, 0)
+
+
+def new_optimizer(options: RunOptions, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:
+    """The optimizer of a training, for groups of parameters.
+
+    Raises:
+        ValueError: if it has no such options, or not with these values.
+    """
+    kind = getattr(torch.optim, options.optimizer)
+    named = {str(name): value for name, value in options.optimizer_options.items()}
+    for name in {"lr", "weight_decay"} & named.keys():
+        option = "learning_rate" if name == "lr" else name
+        raise argument_error("optimizer_options", f"leave {name} to `{option}`", "has it")
+    values = {"lr": options.learning_rate, "weight_decay": options.weight_decay} | named
+    try:
+        optimizer: torch.optim.Optimizer = kind(list(groups), **values)
+    except (TypeError, ValueError, RuntimeError) as error:
+        must = f"be options of torch.optim.{options.optimizer}"
+        raise argument_error("optimizer_options", must, f"{named} are not: {error}") from error
+    return optimizer
 
 
 def build_noise(options: NoiseOptions) -> NoiseModel:

@@ -12,7 +12,7 @@ from torchmetrics import Metric
 from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionMatrix
 
 from sqdr.experiment.option_names import as_configuration
-from sqdr.experiment.options import RunOptions
+from sqdr.experiment.options import RunOptions, new_optimizer
 from sqdr.model import SQDR_CNN
 
 #: What the metrics are of.
@@ -20,7 +20,7 @@ STAGES = ("training", "validation", "test")
 
 
 class Classifier(lightning.LightningModule):
-    """Cross-entropy training of a classifier with AdamW and a one-cycle learning rate.
+    """Cross-entropy training of a classifier with a one-cycle learning rate.
 
     Its checkpoints hold the states of all random generators, so that what follows one is drawn as if
     the process had gone on.
@@ -74,12 +74,13 @@ class Classifier(lightning.LightningModule):
         others = [*self.model.spiking.parameters(), *self.model.circuit.parameters()]
         rate = options.head_learning_rate
         rates = [options.learning_rate, options.learning_rate if rate is None else rate]
-        optimizer = torch.optim.AdamW(
-            [{"params": others}, {"params": head}], weight_decay=options.weight_decay
-        )
+        optimizer = new_optimizer(options, [{"params": others}, {"params": head}])
         # Lightning's own count starts on the batches, which would draw random numbers too early.
         n_steps = options.epochs * len(cast(Any, self.trainer).datamodule.train_dataloader())
-        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=n_steps)
+        cycles = "betas" in optimizer.defaults and "betas" not in options.optimizer_options
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(
+            optimizer, rates, total_steps=n_steps, cycle_momentum=cycles
+        )
         return {
             "optimizer": optimizer,
             "lr_scheduler": {"scheduler": scheduler, "interval": "step"},
