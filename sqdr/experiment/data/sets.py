@@ -20,7 +20,7 @@ from torch.nn.functional import affine_grid, grid_sample
 from torch.utils.data import DataLoader, TensorDataset
 
 from sqdr.experiment.data.images import resized
-from sqdr.experiment.data.sharing import WHOLE, Share, SharedBatches
+from sqdr.experiment.data.sharing import WHOLE, Place, Share, SharedBatches
 from sqdr.experiment.options import DataName, DataOptions
 from sqdr.validation import argument_error
 
@@ -53,6 +53,7 @@ class ImageData(lightning.LightningDataModule):
     Attributes:
         class_names (list of str): one for each class of the model.
         in_channels (int): channels of an image.
+        place (Place or None): where the first epoch of training goes on.
 
     Raises:
         ValueError: if an option is out of its domain.
@@ -73,6 +74,7 @@ class ImageData(lightning.LightningDataModule):
         _check_fraction(options.validation_fraction, train.labels)
         train, validation = _stratified_split(train, options.validation_fraction)
         self.train, self.validation, self.test = map(self._resized, (train, validation, test))
+        self.place: Place | None = None
 
     @property
     def batch_size(self) -> int:
@@ -90,7 +92,7 @@ class ImageData(lightning.LightningDataModule):
         # Batch normalisation follows its last batches closely (momentum sqrt(0.1)), so a small last one
         # would spoil the statistics that validation uses.
         dataset = TensorDataset(*self.train)
-        batches = SharedBatches(dataset, self.batch_size, self._share)
+        batches = SharedBatches(dataset, self.batch_size, self._share, self.place)
         return DataLoader(dataset, batch_sampler=batches)
 
     def val_dataloader(self) -> DataLoader[Any]:

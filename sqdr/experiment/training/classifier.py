@@ -13,6 +13,7 @@ from torchmetrics.classification import MulticlassAccuracy, MulticlassConfusionM
 
 from sqdr.experiment.option_names import as_configuration
 from sqdr.experiment.options import RunOptions, new_optimizer
+from sqdr.experiment.training.monitoring import PARTS
 from sqdr.model import SQDR_CNN
 
 #: What the metrics are of.
@@ -33,13 +34,14 @@ class Classifier(lightning.LightningModule):
         self.loss = nn.CrossEntropyLoss(label_smoothing=options.label_smoothing)
         # One process tests alone.
         shared: dict[str, Any] = {s: {"sync_on_compute": s != "test"} for s in STAGES}
-        self.losses = nn.ModuleDict({f"of_{stage}": MeanLoss(**shared[stage]) for stage in STAGES})
+        self.losses = nn.ModuleDict({f"of_{stage}": Mean(**shared[stage]) for stage in STAGES})
         self.accuracies = nn.ModuleDict(
             {
                 f"of_{stage}": MulticlassAccuracy(num_class, average="micro", **shared[stage])
                 for stage in STAGES
             }
         )
+        self.norms = nn.ModuleDict({part: Mean() for part in PARTS})
         self.confusion = MulticlassConfusionMatrix(num_class, **shared["test"])
         self._random_state = torch.get_rng_state()
         self._cuda_random_state: Tensor | None = None
@@ -62,6 +64,10 @@ class Classifier(lightning.LightningModule):
         self.confusion.update(logits, batch[1])
 
     def on_train_batch_end(self, *_: Any) -> None:
+        self.clamp_strengths()
+
+    def clamp_strengths(self) -> None:
+        """Keep trained strengths of noise probabilities."""
         noise = self.model.quantum.noise if self.model.quantum else None
         if noise is not None:
             for strength in (each for _, _, each in noise.named_strengths()):
@@ -90,7 +96,7 @@ class Classifier(lightning.LightningModule):
         states = {"torch": torch.get_rng_state()}
         if self.device.type == "cuda":
             states["cuda"] = torch.cuda.get_rng_state(self.device)
-        generator = self._generator_of_circuit()
+        generator = self.generator
         if generator is not None:
             states["circuit"] = generator.get_state()
         checkpoint["random_states"] = states
@@ -98,7 +104,7 @@ class Classifier(lightning.LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         states = checkpoint["random_states"]
-        generator = self._generator_of_circuit()
+        generator = self.generator
         if generator is not None:
             generator.set_state(states["circuit"])
         self._random_state = states["torch"]
@@ -112,13 +118,14 @@ class Classifier(lightning.LightningModule):
             torch.cuda.set_rng_state(self._cuda_random_state, self.device)
 
     def on_train_epoch_start(self) -> None:
-        generator = self._generator_of_circuit()
+        generator = self.generator
         if self.trainer.world_size > 1 and generator is not None:
             # Each process draws for its own images. A seed for each epoch needs no checkpoint.
             of_process = self.options.seed, self.trainer.current_epoch, self.trainer.global_rank
             generator.manual_seed(Random(str(of_process)).getrandbits(63))
 
-    def _generator_of_circuit(self) -> torch.Generator | None:
+    @property
+    def generator(self) -> torch.Generator | None:
         """Where noise and shots are drawn from; None if there is nothing to draw."""
         return self.model.quantum.generator if self.model.quantum else None
 
@@ -137,20 +144,20 @@ class Classifier(lightning.LightningModule):
         return loss, logits
 
 
-class MeanLoss(Metric):
-    """Mean over the images of all processes; torchmetrics' `MeanMetric` leaves out NaN, or weights."""
+class Mean(Metric):
+    """Mean over all processes; torchmetrics' `MeanMetric` leaves out NaN, or weights."""
 
     total: Tensor
-    n_images: Tensor
+    number: Tensor
 
     def __init__(self, **options: Any) -> None:
         super().__init__(**options)
         self.add_state("total", torch.tensor(0.0), dist_reduce_fx="sum")
-        self.add_state("n_images", torch.tensor(0), dist_reduce_fx="sum")
+        self.add_state("number", torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, loss: Tensor, n_images: int) -> None:
-        self.total = self.total + loss * n_images
-        self.n_images = self.n_images + n_images
+    def update(self, value: Tensor, number: int) -> None:
+        self.total = self.total + value * number
+        self.number = self.number + number
 
     def compute(self) -> Tensor:
-        return self.total / self.n_images
+        return self.total / self.number

@@ -92,9 +92,9 @@ class GradientNorms(Callback):
         for part, parameters in parameters_of_parts(cast(SQDR_CNN, module.model)).items():
             gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
             if gradients:
-                norm = get_total_norm(gradients)
-                name = gradient_norm_name(part)
-                module.log(name, norm, on_step=False, on_epoch=True, batch_size=1, sync_dist=True)
+                norm = cast(Any, module.norms)[part]
+                norm.update(get_total_norm(gradients), 1)
+                module.log(gradient_norm_name(part), norm, on_step=False, on_epoch=True)
 
 
 def tensorboard_logger(folder: Path) -> TensorBoardLogger:

@@ -10,7 +10,7 @@ from datetime import datetime
 from pathlib import Path
 
 import lightning
-from lightning.pytorch.callbacks import RichProgressBar
+from lightning.pytorch.callbacks import Callback, RichProgressBar
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from sqdr.experiment import plots
@@ -21,6 +21,7 @@ from sqdr.experiment.training.monitoring import EpochRows, GradientNorms, tensor
 from sqdr.experiment.training.preparation import prepare
 from sqdr.experiment.training.run_folder import Row, RunFolder, best_epoch, has_diverged, new_folder
 from sqdr.experiment.training.trainer import count_processes, new_trainer, quiet
+from sqdr.experiment.training.within_epoch import CheckpointsWithinEpoch
 from sqdr.validation import argument_error
 
 
@@ -101,11 +102,15 @@ class Run:
 
     def _train_and_test(self, show_progress: bool) -> float:
         rows = RunFiles(self._files)
+        within = CheckpointsWithinEpoch(self._files.last, self.options.checkpoint_minutes)
+        callbacks: list[Callback] = [GradientNorms(), within, rows]
+        if show_progress:
+            callbacks.append(RichProgressBar())
         trainer = new_trainer(
             self.options.trainer,
             *self._processes,
             max_epochs=self.options.epochs,
-            callbacks=[GradientNorms(), rows, *([RichProgressBar()] if show_progress else [])],
+            callbacks=callbacks,
             logger=tensorboard_logger(self.folder) if self.options.tensorboard else False,
             log_every_n_steps=1,
             enable_progress_bar=show_progress,
@@ -196,8 +201,8 @@ class Run:
         """Find out how far the run is; ValueError if its files are damaged."""
         self.accuracy = self._files.read_accuracy()
         if self.accuracy is None and self._files.last.exists():
-            self._files.load_best(self._classifier)
-            self._files.load_last(self._classifier)
+            if self._files.load_last(self._classifier):
+                self._files.load_best(self._classifier)
             self.checkpoint = self._files.last
 
 

@@ -178,11 +178,18 @@ class RunFolder:
         Raises:
             ValueError: if the checkpoint is damaged, or of another model.
         """
-        return _load(classifier, self.best)
+        return int(_load(classifier, self.best)["epoch"])
 
     def load_last(self, classifier: Classifier) -> int:
-        """Likewise for the last epoch."""
-        return _load(classifier, self.last)
+        """Likewise for the last checkpoint.
+
+        Returns:
+            int: the number of epochs that are finished.
+
+        Raises:
+            ValueError: if the checkpoint is damaged, or of another model.
+        """
+        return len(_load(classifier, self.last)["callbacks"]["RunFiles"]["rows"])
 
     def _is_empty(self) -> bool:
         """Whether it is a folder without files, but for the lock of a run that could not start."""
@@ -202,13 +209,13 @@ def new_folder(path: Path) -> Path:
             return made
 
 
-def _load(classifier: Classifier, file: Path) -> int:
+def _load(classifier: Classifier, file: Path) -> dict[str, Any]:
     try:
-        checkpoint = torch.load(file, map_location="cpu", weights_only=True)
+        checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
         classifier.load_state_dict(checkpoint["state_dict"])
         classifier.on_load_checkpoint(checkpoint)
-        return int(checkpoint["epoch"])
     except Exception as error:  # torch's unpickler raises whatever it meets
         must = "hold a whole checkpoint that fits its configuration"
         summary = str(error).partition("\n")[0].rstrip(":")
         raise argument_error("run", must, f"{file} does not load: {summary}") from error
+    return checkpoint

@@ -124,6 +124,7 @@ def quiet() -> Iterator[None]:
             warnings.filterwarnings("ignore", ".*does not have many workers")
             warnings.filterwarnings("ignore", ".*LeafSpec", FutureWarning)  # Lightning 2.6, torch 2.15
             warnings.filterwarnings("ignore", ".*`broadcast_buffers` is deprecated")  # torch 2.15
+            warnings.filterwarnings("ignore", "You're resuming from a checkpoint that ended before")
             warnings.filterwarnings("ignore", "Grad strides do not match bucket view")
             yield
     finally:
