@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from sqdr.experiment.option_names import flat
+from sqdr.experiment.option_names import CHANNELS, flat
 from sqdr.files import UNFINISHED, whole_file
 from sqdr.validation import argument_error
 
@@ -52,7 +52,7 @@ def check_folder(
         raise argument_error(argument, must, f"{file} holds no options") from error
     here = flat(configuration)
     for name in sorted((there.keys() | here.keys()).difference(ignored)):
-        if _in_order(there.get(name)) != _in_order(here.get(name)):
+        if _comparable(name, there.get(name)) != _comparable(name, here.get(name)):
             differ = f"{folder} has {name} {there.get(name)}, not {here.get(name)}"
             raise argument_error(argument, must, differ)
 
@@ -73,11 +73,10 @@ def has_configuration(folder: Path) -> bool:
     return (folder / _CONFIGURATION).exists()
 
 
-def _in_order(value: Any) -> Any:
-    """The value with its mappings as tuples of items, which are equal only in equal order, or None."""
-    match value:
-        case Mapping():
-            return tuple((name, _in_order(inner)) for name, inner in value.items()) or None
-        case list():
-            return [_in_order(inner) for inner in value]
-    return value
+def _comparable(name: str, value: Any) -> Any:
+    """What is equal where options of this name say the same: channels in their order, None if empty."""
+    if not name.endswith(CHANNELS) or not isinstance(value, Mapping | list):
+        return value or None if isinstance(value, Mapping) else value
+    if isinstance(value, Mapping):
+        return list(value.items()) or None
+    return [list(each.items()) if isinstance(each, Mapping) else each for each in value] or None

@@ -49,20 +49,22 @@ def names_of(options: type, *kinds: Kind) -> frozenset[str]:
 #: Options of a training that a study of many trainings sets itself.
 SET_BY_STUDIES = names_of(RunOptions, "processes", "folder")
 #: Options that may differ where a run or a study goes on.
-OF_MACHINES = names_of(RunOptions, "machine", "processes")
+NOT_OF_RESULT = names_of(RunOptions, "machine", "processes", "folder")
 
 
 def flat(plain: Mapping[str, Any], group: str = "") -> dict[str, Any]:
-    """{"model": {"T": 5}} -> {"model.T": 5}; channels stay together, empty mappings stay."""
+    """{"model": {"T": 5}} -> {"model.T": 5}; options that are mappings stay so."""
     named: dict[str, Any] = {}
     for name, value in plain.items():
-        inner = isinstance(value, Mapping) and value and name not in _CHANNELS
+        inner = isinstance(value, Mapping) and value and name not in _MAPPINGS
         named |= flat(value, f"{group}{name}.") if inner else {f"{group}{name}": value}
     return named
 
 
-#: Options whose mappings are channels, which act in their order.
-_CHANNELS = ("after_rotation", "after_entangler")
+#: Options whose mappings are channels of noise, which act in their order.
+CHANNELS = ("after_rotation", "after_entangler")
+#: All options that are mappings.
+_MAPPINGS = (*CHANNELS, "preset_options", "optimizer_options", "space")
 
 
 def nested(named: Mapping[str, Any]) -> dict[str, Any]:

@@ -9,7 +9,7 @@ import pytest
 
 from sqdr.errors import ArgumentError
 from sqdr.experiment.option_names import (
-    OF_MACHINES,
+    NOT_OF_RESULT,
     SET_BY_STUDIES,
     as_plain,
     flat,
@@ -45,6 +45,13 @@ TRAINING = RunOptions()
         (RunOptions, {"weight_decay": "much"}, "weight_decay"),
         (RunOptions, {"label_smoothing": 1.5}, "label_smoothing"),
         (RunOptions, {"run": "~no-such-user/run"}, "run"),
+        (RunOptions, {"early_stopping": 0}, "early_stopping"),
+        (RunOptions, {"checkpoint_minutes": -1}, "checkpoint_minutes"),
+        (RunOptions, {"logger": "paper"}, "logger"),
+        (RunOptions, {"optimizer": "Newton"}, "optimizer"),
+        (RunOptions, {"optimizer_options": {"momentum": 0.9}}, "optimizer_options"),
+        (RunOptions, {"optimizer_options": {"betas": [2, 3]}}, "optimizer_options"),
+        (RunOptions, {"optimizer_options": {"lr": 0.1}}, "optimizer_options"),
         (DataOptions, {"name": "imagenet"}, "name"),
         (DataOptions, {"augmentation": "cutout"}, "augmentation"),
         (DataOptions, {"classes": [3]}, "classes"),
@@ -93,11 +100,11 @@ def test_a_path_in_the_home_folder(name, monkeypatch):
 
 
 def test_options_by_what_they_belong_to():
-    assert {"run", "tensorboard", "trainer.devices", "trainer.num_nodes"} == SET_BY_STUDIES
     assert {
-        *("data.root", "data.download"),
-        *("trainer.accelerator", "trainer.devices", "trainer.num_nodes"),
-    } == OF_MACHINES
+        *("run", "tensorboard", "logger", "checkpoint_minutes"),
+        *("trainer.devices", "trainer.num_nodes"),
+    } == SET_BY_STUDIES
+    assert SET_BY_STUDIES | {"data.root", "data.download", "trainer.accelerator"} == NOT_OF_RESULT
     kinds = {name: option.kind for name, option in options_of(RunOptions).items()}
     assert {name for name in kinds if kinds[name] == "task"} == {
         *("data.name", "data.classes", "data.validation_fraction", "trainer.precision", "seed"),
@@ -109,7 +116,9 @@ def test_what_the_machines_of_a_study_share():
     assert shared["epochs"] == 7
     assert not {"seed", "jobs", "folder", "run", "training"} & shared.keys()
     assert "root" not in shared["data"]
-    assert what_is_shared(SearchOptions(replace(TRAINING, seed=3)))["seed"] == 3
+    search = what_is_shared(SearchOptions(replace(TRAINING, seed=3)))
+    assert search["seed"] == 3
+    assert search["space"]["data.batch_size"] == [32, 64, 128]
 
 
 PLAIN = {"epochs": 3, "model": {"T": 5, "noise": {"after_rotation": {"BitFlip": 0.1}, "preset": {}}}}

@@ -47,7 +47,7 @@ from sqdr.experiment.folders import (
     read_configuration,
     write_configuration,
 )
-from sqdr.experiment.option_names import OF_MACHINES, names_of, what_is_shared
+from sqdr.experiment.option_names import NOT_OF_RESULT, names_of, what_is_shared
 from sqdr.experiment.options import ComparisonOptions, NoiseSweepOptions, RunOptions, SearchOptions
 from sqdr.experiment.provenance import keep_provenance
 from sqdr.memory import is_lack_of_memory
@@ -212,7 +212,7 @@ def claim_study(
     folder, configuration = options.folder, what_is_shared(options)
     size = names_of(type(options), "size")
     young = what_is_shared(replace(options, training=RunOptions()))
-    claim_folder(folder, configuration, device, ignored=OF_MACHINES | size, defaults=young)
+    claim_folder(folder, configuration, device, ignored=NOT_OF_RESULT | size, defaults=young)
     with FileLock(folder / _LOCK):
         kept = read_configuration(folder)
         if isinstance(options, SearchOptions):

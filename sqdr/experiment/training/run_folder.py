@@ -15,7 +15,7 @@ from filelock import FileLock, Timeout
 from matplotlib.figure import Figure
 
 from sqdr.experiment.folders import check_folder, write_configuration
-from sqdr.experiment.option_names import OF_MACHINES, as_configuration, parse_run_options
+from sqdr.experiment.option_names import NOT_OF_RESULT, as_configuration, parse_run_options
 from sqdr.experiment.options import RunOptions
 from sqdr.experiment.provenance import keep_provenance
 from sqdr.experiment.training.classifier import STAGES, Classifier
@@ -75,7 +75,7 @@ class RunFolder:
         """
         if resume:
             check_folder(
-                "run", self.path, configuration, own={_LOCK}, ignored=OF_MACHINES, defaults=_DEFAULTS
+                "run", self.path, configuration, own={_LOCK}, ignored=NOT_OF_RESULT, defaults=_DEFAULTS
             )
         elif self.path.exists() and not self._is_empty():
             raise argument_error("run", "be a new or empty folder", f"{self.path} is not")

@@ -105,6 +105,21 @@ def test_noise_and_shots_are_drawn_as_if_the_run_had_gone_on(drawn, tmp_path):
     assert contents(tmp_path / "run") == contents(tmp_path / "expected")
 
 
+@pytest.mark.parametrize("fatal_call", [3, 15])
+def test_a_run_that_is_killed_within_an_epoch_goes_on_within_it(fatal_call, tmp_path):
+    """In its first epoch and its third, with noise that is drawn."""
+    often = ["--checkpoint_minutes", "0"]
+    assert run(tmp_path / "expected", *often, drawn="noise") == 0
+    killed = run(
+        tmp_path / "run", *often, moment="a training step", fatal_call=fatal_call, drawn="noise"
+    )
+    assert killed == -signal.SIGKILL
+    last = torch.load(RunFolder(tmp_path / "run").last, weights_only=True)
+    assert last["global_step"] == fatal_call - 1
+    assert run(tmp_path / "run", *often, "--resume", drawn="noise") == 0
+    assert contents(tmp_path / "run") == contents(tmp_path / "expected")
+
+
 def test_a_killed_run_in_double_precision(tmp_path):
     precision = ["--trainer.precision", "64-true"]
     assert run(tmp_path / "expected", *precision) == 0
