@@ -31,6 +31,7 @@ logger = logging.getLogger(__name__)
 
 _OPTIONS = {
     "nogil": True,
+    "no_cfunc_wrapper": True,  # not called from C
     "error_model": "numpy",  # a check for division by zero would stop vectorisation
     # Sums in any order, multiply and add in one: fast, and NaN and infinity stay what they are.
     "fastmath": {"contract", "reassoc", "nsz"},
