@@ -5,7 +5,7 @@ from types import FunctionType
 from typing import Any, Protocol
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.autograd import forward_ad
 
 Tensors = Sequence[Tensor]
@@ -17,11 +17,13 @@ class Evaluation(Protocol):
     def function(self, *inputs: Tensor) -> Tensor:
         """The value, by operations that torch differentiates."""
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensors]:
-        """The value, and what `backward` needs of the way there."""
+    def forward(self, *inputs: Tensor, keep: bool) -> tuple[Tensor, Tensors]:
+        """The value and, if that is to be kept, what `backward` needs of the way there."""
 
-    def backward(self, grad: Tensor, inputs: Tensors, kept: Tensors) -> Sequence[Tensor | None]:
-        """Gradients of the inputs, given that of the value and what `forward` kept."""
+    def backward(
+        self, grad: Tensor, inputs: Tensors, kept: Tensors, needed: Sequence[bool]
+    ) -> Sequence[Tensor | None]:
+        """Gradients of the inputs, those that are needed, given that of the value and what was kept."""
 
 
 def evaluate(evaluation: Evaluation, *inputs: Tensor) -> Tensor:
@@ -32,8 +34,11 @@ def evaluate(evaluation: Evaluation, *inputs: Tensor) -> Tensor:
     """
     if torch.compiler.is_compiling() or _is_transformed(inputs):
         return evaluation.function(*inputs)
-    value: Tensor = _Node.apply(evaluation, *inputs)
-    return value
+    if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
+        value: Tensor = _Node.apply(evaluation, *inputs)
+        return value
+    with torch.no_grad():
+        return evaluation.forward(*inputs, keep=False)[0]
 
 
 class Compiled:
@@ -57,10 +62,16 @@ class Compiled:
         self._value = _compile(value)
         self._gradients = _compile(gradients)
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensors]:
+    def forward(self, *inputs: Tensor, keep: bool) -> tuple[Tensor, Tensors]:  # noqa: ARG002
         return self._value(*inputs), ()
 
-    def backward(self, grad: Tensor, inputs: Tensors, _: Tensors) -> Tensors:
+    def backward(
+        self,
+        grad: Tensor,
+        inputs: Tensors,
+        kept: Tensors,  # noqa: ARG002
+        needed: Sequence[bool],  # noqa: ARG002
+    ) -> Tensors:
         gradients: Tensors = self._gradients(grad, *inputs)
         return gradients
 
@@ -68,7 +79,7 @@ class Compiled:
 class _Node(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, evaluation: Evaluation, *inputs: Tensor) -> Tensor:
-        value, kept = evaluation.forward(*inputs)
+        value, kept = evaluation.forward(*inputs, keep=True)
         ctx.evaluation, ctx.n_inputs = evaluation, len(inputs)
         ctx.save_for_backward(*inputs, *kept)
         return value
@@ -76,9 +87,20 @@ class _Node(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
         inputs, kept = ctx.saved_tensors[: ctx.n_inputs], ctx.saved_tensors[ctx.n_inputs :]
-        if torch.is_grad_enabled() or _is_transformed((grad,)):
+        is_one = torch._C._has_storage(grad)  # not several at once, by is_grads_batched=True
+        if torch.is_grad_enabled() or not is_one or _is_transformed((grad,)):
             return None, *torch.func.vjp(ctx.evaluation.function, *inputs)[1](grad)
-        return None, *ctx.evaluation.backward(grad, inputs, kept)
+        return None, *ctx.evaluation.backward(grad, inputs, kept, ctx.needs_input_grad[1:])
+
+
+def are_plain(*tensors: Tensor) -> bool:
+    """Whether tensors have numbers in memory, and nobody looks on: neither a trace nor a transform."""
+    return (
+        all(type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)
+        and torch._C._len_torch_dispatch_stack() == 0
+        and torch._C._get_tracing_state() is None
+        and not _is_transformed(tensors)
+    )
 
 
 def _is_transformed(tensors: Tensors) -> bool:

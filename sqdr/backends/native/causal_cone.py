@@ -15,6 +15,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from sqdr.backends.native.autograd import Evaluation
 from sqdr.backends.native.method import MatrixMethod, Shape
 
 
@@ -37,6 +38,9 @@ class CausalCone(MatrixMethod):
     def numbers_per_sample(self, needs_gradient: bool) -> int:
         n, blocks = self.shape.n_wires, self.shape.n_blocks
         return n * (64 * blocks + (1 << 3 * blocks - (3 if needs_gradient else 4)))
+
+    def kernels(self) -> Evaluation | None:
+        return None
 
     def values_of_matrices(self, matrices: Tensor) -> Tensor:
         return causal_cone(matrices, ring=self.shape.topology == "ring")

@@ -1,13 +1,14 @@
 """Circuits on sqdr's own engine: which method evaluates one, and what it is given."""
 
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
 from torch import Tensor
 
-from sqdr.backends.native.autograd import Compiled, Tensors, evaluate
+from sqdr.backends.native import kernels
+from sqdr.backends.native.autograd import Compiled, Evaluation, Tensors, are_plain, evaluate
 from sqdr.backends.native.causal_cone import CausalCone
-from sqdr.backends.native.method import Method, Name, Shape
+from sqdr.backends.native.method import N_GENERAL, Method, Name, Shape
 from sqdr.backends.native.pauli_vector import PauliVector
 from sqdr.backends.native.statevector import Statevector
 from sqdr.backends.native.two_blocks import TwoBlocks
@@ -64,6 +65,7 @@ class NativeCircuit(ReuploadCircuit):
         self._fixed_noise: dict[tuple[torch.dtype, torch.device], Tensors] = {}
         self._compile = compile
         self._compiled: Compiled | None = None
+        self._kernels: Evaluation | None = None
         weights = self.weights
         self.refuse_beyond_memory(1, weights.dtype, weights.device, needs_gradient=False)
         self._method.make_tables()
@@ -74,10 +76,15 @@ class NativeCircuit(ReuploadCircuit):
         return self._method.name
 
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
+        if self._has_kernels_for(angles, weights):
+            return self._by_kernels(angles.flatten(1), weights)
         noise = self._noise_tensors_of(self.realised_noise(angles), angles)
         return self._method.evaluate(angles, weights, noise)
 
     def evaluate(self, angles: Tensor) -> Tensor:
+        if self._has_kernels_for(angles, self.weights):
+            dtype = working_dtype(angles, self.weights)
+            return self._by_kernels(angles.to(dtype), self.weights.to(dtype)).to(angles.dtype)
         if not self._compile or torch.compiler.is_compiling():
             return super().evaluate(angles)
         if self._compiled is None:
@@ -88,7 +95,10 @@ class NativeCircuit(ReuploadCircuit):
             noise = self._noise_tensors_of(self.realised_noise(rows), rows)
         return evaluate(self._compiled, angles, self.weights, *noise)
 
-    def bytes_per_sample(self, dtype: torch.dtype, device: torch.device, needs_gradient: bool) -> int:  # noqa: ARG002
+    def bytes_per_sample(self, dtype: torch.dtype, device: torch.device, needs_gradient: bool) -> int:
+        by_kernels = needs_gradient and device.type == "cpu" and self._may_use_kernels()
+        if by_kernels:
+            return dtype.itemsize * self._method.numbers_per_sample_by_kernels()
         return dtype.itemsize * self._method.numbers_per_sample(needs_gradient)
 
     def smaller_circuit(self) -> tuple[str, str]:
@@ -104,7 +114,37 @@ class NativeCircuit(ReuploadCircuit):
         return able
 
     def __getstate__(self) -> dict[str, Any]:
-        return self.__dict__ | {"_compiled": None, "_fixed_noise": {}}  # made anew where used next
+        made_anew: dict[str, Any] = {"_compiled": None, "_fixed_noise": {}, "_kernels": None}
+        return self.__dict__ | made_anew
+
+    def _has_kernels_for(self, angles: Tensor, weights: Tensor) -> bool:
+        """Whether kernels give what is asked for: numbers on the CPU, and first gradients."""
+        return (
+            not torch.compiler.is_compiling()
+            and angles.is_cpu
+            and weights.is_cpu
+            and are_plain(angles, weights)
+            and self._may_use_kernels()
+        )
+
+    def _may_use_kernels(self) -> bool:
+        if self._compile or kernels.problem() is not None:
+            return False
+        if self._kernels is None:
+            self._kernels = self._method.kernels()
+        return self._kernels is not None
+
+    def _by_kernels(self, angles: Tensor, weights: Tensor) -> Tensor:
+        """<Z> (..., n_wires) of angles (..., 3 * n_wires) and weights of the same dtype."""
+        if self.noise_is_fixed:
+            noise = self._noise_tensors_of(self.realised_noise(angles), angles)
+        else:
+            rows = angles.reshape(-1, self.n_wires, 3)
+            noise = self._noise_tensors_of(self.realised_noise(rows), rows)
+        by_kernels = cast(Evaluation, self._kernels)
+        if len(noise) == N_GENERAL:
+            return by_kernels.function(angles, weights, *noise)
+        return evaluate(by_kernels, angles, weights, *noise)
 
     def _chosen(self, name: Name | None) -> Method:
         methods = self.methods()

@@ -9,13 +9,16 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
-from sqdr.backends.native.autograd import Tensors
+from sqdr.backends.native.autograd import Evaluation, Tensors
 from sqdr.backends.native.rotation import general_noise, noise_of_matrices, transfer_matrices
 from sqdr.circuit import Entanglement, Pairs, entangled_pairs
-from sqdr.noise import BlochMap, NoiseModel, Number, compose
+from sqdr.noise import BlochMap, NoiseModel, compose
 
 Name = Literal["closed-form", "causal-cone", "dense"]
 Topology = Literal["none", "chain", "ring", "other"]
+
+#: Tensors of noise that is no `BlochMap`, as `general_noise` returns them; others are one or two.
+N_GENERAL = 3
 
 
 @dataclass(frozen=True)
@@ -72,11 +75,21 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def numbers_per_sample(self, needs_gradient: bool) -> int:
-        """How many numbers the evaluation of one sample holds at a time."""
+        """How many numbers the evaluation of one sample by torch's operations holds at a time."""
+
+    def numbers_per_sample_by_kernels(self) -> int:
+        """The same by kernels with a gradient; without one they never hold more than those do."""
+        return 5 * self.shape.n_wires  # what goes in and comes out
 
     @abstractmethod
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
-        """The noise as `values` takes it, in the dtype and on the device of `like`."""
+        """The noise as `values` takes it, in the dtype and on the device of `like`.
+
+        Returns:
+            Tensor of shape (numbers, batch or 1, n_wires); and, unless it is in these numbers, readout
+            error, if there is any: the factor of <Z>, of shape (n_wires,) or (). Or, for noise that is
+            no `BlochMap`, what `general_noise` returns.
+        """
 
     @abstractmethod
     def values(self, angles: Tensor, weights: Tensor, *noise: Tensor) -> Tensor:
@@ -91,8 +104,12 @@ class Method(nn.Module, ABC):
             Tensor of shape (batch, n_wires)
         """
 
+    @abstractmethod
+    def kernels(self) -> Evaluation | None:
+        """The same by kernels, on the CPU; for angles (..., 3 * n_wires). This imports Numba."""
+
     def evaluate(self, angles: Tensor, weights: Tensor, noise: Tensors) -> Tensor:
-        """`values`, by the fastest way that there is to them and to their gradients."""
+        """`values`, by the fastest way without kernels to them and to their gradients."""
         return self.values(angles, weights, *noise)
 
     def tables(self) -> Mapping[str, Tensor]:
@@ -116,16 +133,14 @@ class MatrixMethod(Method):
         """<Z> (Tensor of shape (batch, n_wires)) of what `transfer_matrices` returns."""
 
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
-        n_blocks = self.shape.n_blocks
-        channels, entangler_channels = compose(noise.after_rotation), compose(noise.after_entangler)
-        if isinstance(channels, BlochMap) and isinstance(entangler_channels, BlochMap):
-            matrices = noise_of_matrices(channels, entangler_channels, n_blocks, like)
-            return *matrices, *readout_tensors(noise, like)
-        return general_noise(channels, entangler_channels, n_blocks, noise.readout_scale, like)
+        sizes = self.shape.n_blocks, self.shape.n_wires
+        maps = compose(noise.after_rotation), compose(noise.after_entangler)
+        if isinstance(maps[0], BlochMap) and isinstance(maps[1], BlochMap):
+            return noise_of_matrices(maps[0], maps[1], *sizes, like), *readout_tensors(noise, like)
+        return general_noise(*maps, *sizes, noise.readout_scale, like)
 
     def values(self, angles: Tensor, weights: Tensor, *noise: Tensor) -> Tensor:
-        # Readout error is a third tensor; general noise, which is four, has it within.
-        of_matrices, readout = (noise[:2], noise[2:]) if len(noise) == 3 else (noise, ())
+        of_matrices, readout = (noise, ()) if len(noise) == N_GENERAL else (noise[:1], noise[1:])
         matrices = transfer_matrices(angles, weights, *of_matrices)
         return with_readout(self.values_of_matrices(matrices), readout)
 
@@ -133,14 +148,12 @@ class MatrixMethod(Method):
 def readout_tensors(noise: NoiseModel, like: Tensor) -> Tensors:
     """The factor of <Z> that readout error is, if there is any."""
     is_none = not isinstance(noise.readout_error, Tensor) and noise.readout_error == 0
-    return () if is_none else (as_tensor(noise.readout_scale, like),)
+    return (
+        () if is_none else (torch.as_tensor(noise.readout_scale, dtype=like.dtype, device=like.device),)
+    )
 
 
 def with_readout(values: Tensor, readout: Tensors) -> Tensor:
     for scale in readout:
         values = scale * values
     return values
-
-
-def as_tensor(number: Number, like: Tensor) -> Tensor:
-    return torch.as_tensor(number, dtype=like.dtype, device=like.device)

@@ -6,6 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
+from sqdr.backends.native.autograd import Evaluation
 from sqdr.backends.native.method import MatrixMethod, Shape
 from sqdr.backends.native.state import bit_signs, on_every_wire, smaller_circuit
 from sqdr.circuit import Pairs
@@ -32,12 +33,21 @@ class PauliVector(MatrixMethod):
         # Without a gradient: the vector, its copies and the tables.
         return (n * blocks if needs_gradient else 9) << 2 * n
 
+    def numbers_per_sample_by_kernels(self) -> int:
+        numbers = self.shape.n_blocks << 2 * self.shape.n_wires
+        return super().numbers_per_sample_by_kernels() + numbers
+
     def smaller_circuit(self) -> tuple[str, str]:
         return smaller_circuit(self.shape)
 
     def tables(self) -> Mapping[str, Tensor]:
         source, signs = cz_permutation(self.shape.pairs, self.shape.n_wires)
         return {"_cz_source": source, "_cz_signs": signs}
+
+    def kernels(self) -> Evaluation:
+        from sqdr.backends.native.kernels.pauli_vector import PauliVectorByKernels
+
+        return PauliVectorByKernels(self)
 
     def values_of_matrices(self, matrices: Tensor) -> Tensor:
         return pauli_vector(matrices, self._cz_source, self._cz_signs.to(matrices.dtype))

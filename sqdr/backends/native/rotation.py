@@ -38,15 +38,13 @@ def block_quaternions(angles: Tensor, weights: Tensor) -> Tensor:
     return (product_with * of_angles.unsqueeze(1)).sum(1)
 
 
-def transfer_matrices(
-    angles: Tensor, weights: Tensor, scale: Tensor, offset: Tensor, *sides: Tensor
-) -> Tensor:
+def transfer_matrices(angles: Tensor, weights: Tensor, noise: Tensor, *sides: Tensor) -> Tensor:
     """Pauli transfer matrices of every block on every wire, in the order I, Z, X, Y.
 
     Args:
         angles (Tensor of shape (batch, n_wires, 3)): in radians.
         weights (Tensor of shape (n_blocks, n_wires, 3)): in radians.
-        scale, offset (Tensors): the noise, as `noise_of_matrices` returns it.
+        noise (Tensor): as `noise_of_matrices` returns it.
         *sides (Tensors): where noise is no `BlochMap`, two more, as `general_noise` returns it.
 
     Returns:
@@ -68,7 +66,9 @@ def transfer_matrices(
             *(r_yz, r_yz, r_yx, r_yy),
         )
     )
-    matrices = torch.addcmul(offset, torch.unflatten(rotations, 0, (4, 4)), scale)
+    scale_before, scale_after, shift_after = _scales_and_shift(noise, len(weights))
+    matrices = torch.unflatten(rotations, 0, (4, 4)) * (scale_after.unsqueeze(1) * scale_before)
+    matrices = matrices + shift_after
     if sides:
         after, before = sides
         matrices = torch.einsum("ij...,jk...,kl...->il...", after, matrices, before)
@@ -76,8 +76,8 @@ def transfer_matrices(
 
 
 def noise_of_matrices(
-    channels: BlochMap, entangler_channels: BlochMap, n_blocks: int, like: Tensor
-) -> Sequence[Tensor]:
+    channels: BlochMap, entangler_channels: BlochMap, n_blocks: int, n_wires: int, like: Tensor
+) -> Tensor:
     """The noise of every block, as `transfer_matrices` takes it.
 
     The noise after a CZ layer acts on one wire at a time: the block that follows takes it in.
@@ -85,40 +85,40 @@ def noise_of_matrices(
     Args:
         channels (BlochMap): noise after the rotations of each block.
         entangler_channels (BlochMap): noise after each CZ layer.
-        n_blocks (int): number of blocks.
+        n_blocks, n_wires (ints): sizes.
         like (Tensor): of the dtype and device wanted.
 
     Returns:
-        scale and offset (Tensors that broadcast to (4, 4, n_blocks, batch, n_wires)): factors of the
-        entries of the rotations, and what is added to them.
+        Tensor of shape (8 * n_blocks, batch or 1, n_wires): for each block the scales of Z, X and Y and
+        the shift of Z before its rotations, then those after.
     """
-    scales, offsets = [], []
+    blocks = []
     for block in range(n_blocks):
         after = channels.in_block(block)
         before = entangler_channels.in_block(block - 1) if block > 0 else BlochMap()
-        rows = stack((0.0, after.scale_z, after.scale_x, after.scale_y), like)
-        columns = stack((before.shift_z, before.scale_z, before.scale_x, before.scale_y), like)
-        scales.append(rows.unsqueeze(-1) * columns.unsqueeze(-2))
-        offset = stack((1.0, *(0.0,) * 3, after.shift_z, *(0.0,) * 11), like)
-        offsets.append(torch.unflatten(offset, -1, (4, 4)))
-    return _of_all_blocks(scales), _of_all_blocks(offsets)
+        numbers = [(m.scale_z, m.scale_x, m.scale_y, m.shift_z) for m in (before, after)]
+        blocks.append(stack(sum(numbers, ()), like))
+    joined = stack(blocks, like)
+    joined = joined.reshape(*(1,) * (4 - joined.dim()), *joined.shape)  # batch, wires, number, block
+    return joined.permute(3, 2, 0, 1).flatten(0, 1).expand(-1, -1, n_wires)
 
 
 def general_noise(
     channels: BlochMap | TransferMatrix,
     entangler_channels: BlochMap | TransferMatrix,
     n_blocks: int,
+    n_wires: int,
     readout_scale: Number,
     like: Tensor,
 ) -> Sequence[Tensor]:
     """Any noise of every block, as `transfer_matrices` takes it, readout error included.
 
     Args:
-        channels, entangler_channels, n_blocks, like: as in `noise_of_matrices`.
+        channels, entangler_channels, n_blocks, n_wires, like: as in `noise_of_matrices`.
         readout_scale (float or Tensor that broadcasts to (n_wires,)): factor of every <Z>.
 
     Returns:
-        scale and offset of no noise, and the matrices (Tensors that broadcast to
+        What `noise_of_matrices` returns for none, and the matrices (Tensors that broadcast to
         (4, 4, n_blocks, batch, n_wires)) after and before the rotations of each block.
     """
     order = [0, 3, 1, 2]  # I, Z, X, Y of I, X, Y, Z
@@ -134,8 +134,8 @@ def general_noise(
         for of_place in (afters, befores)
     ]
     tables[0][-1] = tables[0][-1] * scales
-    none = noise_of_matrices(BlochMap(), BlochMap(), n_blocks, like)
-    return *none, *(_of_all_blocks(table) for table in tables)
+    none = noise_of_matrices(BlochMap(), BlochMap(), n_blocks, n_wires, like)
+    return none, *(_of_all_blocks(table) for table in tables)
 
 
 def _of_all_blocks(tables: Sequence[Tensor]) -> Tensor:
@@ -147,3 +147,16 @@ def _of_all_blocks(tables: Sequence[Tensor]) -> Tensor:
     joined = stack(tables, tables[0])
     joined = joined.reshape(*(1,) * (5 - joined.dim()), *joined.shape)
     return joined.permute(2, 3, 4, 0, 1)
+
+
+def _scales_and_shift(noise: Tensor, n_blocks: int) -> tuple[Tensor, Tensor, Tensor]:
+    """What the noise makes of the rotations: factors of columns and of rows, and what is added.
+
+    Returns:
+        Tensors of shape (4, n_blocks, batch or 1, n_wires), twice, and of shape (4, 4, ...).
+    """
+    before, after = torch.unflatten(noise, 0, (n_blocks, 2, 4)).permute(1, 2, 0, 3, 4).unbind(0)
+    none = torch.zeros_like(after[0])
+    scale_after = torch.cat((none.unsqueeze(0), after[:3]))
+    shift = torch.stack((none + 1, *(none,) * 3, after[3], *(none,) * 11))
+    return before.roll(1, 0), scale_after, torch.unflatten(shift, 0, (4, 4))

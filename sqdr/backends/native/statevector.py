@@ -6,7 +6,7 @@ from typing import final
 import torch
 from torch import Tensor
 
-from sqdr.backends.native.autograd import Tensors
+from sqdr.backends.native.autograd import Evaluation, Tensors
 from sqdr.backends.native.method import Method, Shape, readout_tensors, with_readout
 from sqdr.backends.native.rotation import block_quaternions
 from sqdr.backends.native.state import bit_signs, on_every_wire, smaller_circuit
@@ -35,6 +35,9 @@ class Statevector(Method):
         # Without a gradient: the state, its copies and the tables.
         return (n * blocks if needs_gradient else 6) << n + 1
 
+    def numbers_per_sample_by_kernels(self) -> int:
+        return super().numbers_per_sample_by_kernels() + (3 << self.shape.n_wires)
+
     def smaller_circuit(self) -> tuple[str, str]:
         return smaller_circuit(self.shape)
 
@@ -43,11 +46,16 @@ class Statevector(Method):
         return {"_cz_signs": cz_signs(self.shape.pairs, n), "_z_signs": z_signs(-(-n // 2))}
 
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
-        return readout_tensors(noise, like)
+        return like.new_empty(0, 1, self.shape.n_wires), *readout_tensors(noise, like)
+
+    def kernels(self) -> Evaluation:
+        from sqdr.backends.native.kernels.statevector import StatevectorByKernels
+
+        return StatevectorByKernels(self)
 
     def values(self, angles: Tensor, weights: Tensor, *noise: Tensor) -> Tensor:
         signs = self._cz_signs.to(angles.dtype), self._z_signs.to(angles.dtype)
-        return with_readout(statevector(block_quaternions(angles, weights), *signs), noise)
+        return with_readout(statevector(block_quaternions(angles, weights), *signs), noise[1:])
 
 
 def statevector(quaternions: Tensor, cz_signs: Tensor, z_signs: Tensor) -> Tensor:

@@ -11,16 +11,13 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from sqdr.backends.native.autograd import Tensors, evaluate
-from sqdr.backends.native.method import Method, Shape, as_tensor
+from sqdr.backends.native.autograd import Evaluation, Tensors, evaluate
+from sqdr.backends.native.method import N_GENERAL, Method, Shape
 from sqdr.backends.native.rotation import general_noise, transfer_matrices
 from sqdr.circuit import Pairs
-from sqdr.noise import BlochMap, NoiseModel, Number, compose
+from sqdr.noise import BlochMap, NoiseModel, Number, compose, stack
 
 Neighbours = Callable[[Tensor], tuple[Tensor, Tensor]]
-
-#: Tensors of noise that is no `BlochMap`; that of one is seven numbers.
-_N_GENERAL = 4
 
 
 @final
@@ -46,20 +43,28 @@ class TwoBlocks(Method):
         return {"_neighbours": neighbour_table(self.shape.pairs, self.shape.n_wires)}
 
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
-        channels, entangler_channels = compose(noise.after_rotation), compose(noise.after_entangler)
-        if isinstance(channels, BlochMap) and isinstance(entangler_channels, BlochMap):
-            return noise_of_two_blocks(channels, entangler_channels, noise.readout_scale, like)
-        return general_noise(channels, entangler_channels, 2, noise.readout_scale, like)
+        maps, n_wires = (
+            (compose(noise.after_rotation), compose(noise.after_entangler)),
+            self.shape.n_wires,
+        )
+        if isinstance(maps[0], BlochMap) and isinstance(maps[1], BlochMap):
+            return (noise_of_two_blocks(maps[0], maps[1], noise.readout_scale, n_wires, like),)
+        return general_noise(*maps, 2, n_wires, noise.readout_scale, like)
 
     def values(self, angles: Tensor, weights: Tensor, *noise: Tensor) -> Tensor:
-        if len(noise) == _N_GENERAL:
+        if len(noise) == N_GENERAL:
             matrices = transfer_matrices(angles, weights, *noise)
             return two_blocks_of_matrices(matrices, self.on_neighbours)
-        return two_blocks(angles, weights, noise, self.on_neighbours)[0]
+        return two_blocks(angles, weights, noise[0], self.on_neighbours)[0]
+
+    def kernels(self) -> Evaluation:
+        from sqdr.backends.native.kernels.two_blocks import TwoBlocksByKernels
+
+        return TwoBlocksByKernels(self)
 
     def evaluate(self, angles: Tensor, weights: Tensor, noise: Tensors) -> Tensor:
-        is_trained = any(tensor.requires_grad for tensor in noise)
-        if is_trained or len(noise) == _N_GENERAL or self.shape.topology not in ("chain", "ring"):
+        is_fixed = len(noise) == 1 and not noise[0].requires_grad
+        if not is_fixed or self.shape.topology not in ("chain", "ring"):
             return self.values(angles, weights, *noise)
         return evaluate(_OneNode(self), angles, weights, *noise)
 
@@ -81,13 +86,18 @@ class _OneNode:
     def function(self, *inputs: Tensor) -> Tensor:
         return self.method.values(*inputs)
 
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, Tensors]:
-        angles, weights, *noise = inputs
+    def forward(self, *inputs: Tensor, keep: bool) -> tuple[Tensor, Tensors]:  # noqa: ARG002
+        angles, weights, noise = inputs
         return two_blocks(angles, weights, noise, self.method.on_neighbours)
 
-    def backward(self, grad: Tensor, inputs: Tensors, kept: Tensors) -> Sequence[Tensor | None]:
-        _, _, *noise = inputs
-        scale_x, scale_y, scale_z, _, scale_first, *_ = noise
+    def backward(
+        self,
+        grad: Tensor,
+        inputs: Tensors,
+        kept: Tensors,
+        needed: Sequence[bool],  # noqa: ARG002
+    ) -> Sequence[Tensor | None]:
+        scale_x, scale_y, scale_z, _, scale_first, *_ = inputs[2].unbind(0)
         is_chain = self.method.shape.topology == "chain"
         neighbours_gradient = on_chain_gradient if is_chain else on_ring_gradient
         *vectors, left, right, flips, stays = kept
@@ -97,11 +107,11 @@ class _OneNode:
         grad_z = torch.stack((torch.addcmul(grad_first, grad * scale_z, z[1]), grad * stays))
         grad_x, grad_y = grad_flips * scale_x * x.flip(0), grad_flips * scale_y * y.flip(0)
         gradients = _unit_vectors_gradient(grad_x, grad_y, grad_z, vectors)
-        return *gradients, *(None for _ in noise)
+        return *gradients, None
 
 
 def two_blocks(
-    angles: Tensor, weights: Tensor, noise: Tensors, neighbours: Neighbours
+    angles: Tensor, weights: Tensor, noise: Tensor, neighbours: Neighbours
 ) -> tuple[Tensor, Tensors]:
     """<Z> of two blocks with one CZ layer between them.
 
@@ -111,14 +121,14 @@ def two_blocks(
     Args:
         angles (Tensor of shape (batch, n_wires, 3)): in radians.
         weights (Tensor of shape (2, n_wires, 3)): in radians.
-        noise (seven Tensors that broadcast to (batch, n_wires)): see `noise_of_two_blocks`.
+        noise (Tensor of shape (7, batch or 1, n_wires)): see `noise_of_two_blocks`.
         neighbours (function): maps a value for each wire (Tensor of shape (batch, n_wires)) to two of
             the same shape, whose product is that of the values of its neighbours.
 
     Returns:
         Tensor of shape (batch, n_wires), and what its gradient needs.
     """
-    scale_x, scale_y, scale_z, shift_z, scale_first, shift_first, shift = noise
+    scale_x, scale_y, scale_z, shift_z, scale_first, shift_first, shift = noise.unbind(0)
     vectors = _unit_vectors(angles, weights)
     (x, row_x), (y, row_y), (z, row_z) = (pair.unbind(0) for pair in vectors[-3:])
     left, right = neighbours(torch.addcmul(shift_first, z, scale_first))
@@ -144,13 +154,14 @@ def two_blocks_of_matrices(matrices: Tensor, neighbours: Neighbours) -> Tensor:
 
 
 def noise_of_two_blocks(
-    channels: BlochMap, entangler_channels: BlochMap, readout_scale: Number, like: Tensor
-) -> list[Tensor]:
-    """The noise of two blocks, as `two_blocks` takes it; tensors of the dtype and device of `like`.
+    channels: BlochMap, entangler_channels: BlochMap, readout_scale: Number, n_wires: int, like: Tensor
+) -> Tensor:
+    """The noise of two blocks, as `two_blocks` takes it, of the dtype and on the device of `like`.
 
     Returns:
-        Scales of the x and y parts of <Z>, scale and shift of its z part; scale and shift of the z that
-        neighbours see, which is that after block 1; and the shift of <Z> itself.
+        Tensor of shape (7, batch or 1, n_wires): scales of the x and y parts of <Z>, scale and shift of
+        its z part; scale and shift of the z that neighbours see, which is that after block 1; and the
+        shift of <Z> itself.
     """
     first, second = channels.in_block(0), channels.in_block(1)
     last = second.scale_z * readout_scale
@@ -164,7 +175,9 @@ def noise_of_two_blocks(
         first.shift_z,
         second.shift_z * readout_scale,
     )
-    return [as_tensor(number, like) for number in numbers]
+    stacked = stack(numbers, like)
+    stacked = stacked.reshape(*(1,) * (3 - stacked.dim()), *stacked.shape)
+    return stacked.permute(2, 0, 1).expand(-1, -1, n_wires)
 
 
 def on_chain(values: Tensor) -> tuple[Tensor, Tensor]:

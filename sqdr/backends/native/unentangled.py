@@ -4,6 +4,7 @@ from typing import final
 
 from torch import Tensor
 
+from sqdr.backends.native.autograd import Evaluation
 from sqdr.backends.native.method import MatrixMethod, Shape
 
 
@@ -22,6 +23,11 @@ class Unentangled(MatrixMethod):
 
     def numbers_per_sample(self, needs_gradient: bool) -> int:  # noqa: ARG002
         return 24 * self.shape.n_wires * self.shape.n_blocks
+
+    def kernels(self) -> Evaluation:
+        from sqdr.backends.native.kernels.unentangled import UnentangledByKernels
+
+        return UnentangledByKernels(self)
 
     def values_of_matrices(self, matrices: Tensor) -> Tensor:
         first, *later = matrices.unbind(2)

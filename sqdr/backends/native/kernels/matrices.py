@@ -1,0 +1,190 @@
+"""Transfer matrices of every block on every wire, noise included, and methods that take circuits so.
+
+Rows of a tile's matrices: block, then wire, then the rows Z, X, Y of the matrix, then its columns I, Z,
+X, Y. Rows of its noise: the numbers of `noise_of_matrices`, each of all wires.
+"""
+
+from abc import abstractmethod
+from typing import Any
+
+import numpy as np
+
+from sqdr.backends.native.kernels.evaluation import KernelEvaluation
+from sqdr.backends.native.kernels.lanes import load, store
+from sqdr.backends.native.kernels.tiles import Array
+from sqdr.compilation import kernel
+
+
+class MatrixEvaluation(KernelEvaluation):
+    """A `MatrixMethod` by kernels."""
+
+    @abstractmethod
+    def values_of_matrices(self, matrices: Array, kept: Array | None) -> Array:
+        """<Z> (Array of shape (tiles, n_wires, width)); what is kept as in `values_of`."""
+
+    @abstractmethod
+    def gradient_of_matrices(self, grad: Array, matrices: Array, kept: Array) -> Array:
+        """Gradient by the matrices, given that by the values."""
+
+    def values_of(
+        self,
+        quaternions: Array,
+        noise: Array,
+        alone: int,  # noqa: ARG002
+        kept: Array | None,
+    ) -> Array:
+        return self.values_of_matrices(_matrices_of(quaternions, noise, self.shape.n_wires), kept)
+
+    def gradient_of(
+        self,
+        grad: Array,
+        quaternions: Array,
+        noise: Array,
+        alone: int,  # noqa: ARG002
+        kept: Array,
+        grad_noise: Array,
+    ) -> Array:
+        of_matrices = _matrices_of(quaternions, noise, self.shape.n_wires)
+        of_matrices = self.gradient_of_matrices(grad, of_matrices, kept)
+        into = np.empty_like(quaternions)
+        matrices_backward(of_matrices, quaternions, noise, self.shape.n_wires, into, grad_noise)
+        return into
+
+
+def _matrices_of(quaternions: Array, noise: Array, n_wires: int) -> Array:
+    tiles, rows, width = quaternions.shape
+    into = np.empty((tiles, 3 * rows, width), quaternions.dtype)
+    matrices(quaternions, noise, n_wires, into)
+    return into
+
+
+@kernel
+def matrices(quaternions: Array, noise: Array, n_wires: int, into: Array) -> None:
+    """Write the transfer matrices.
+
+    Args:
+        quaternions (Array of shape (tiles, 4 * n_blocks * n_wires, width)): by block and wire.
+        noise (Array of shape (tiles or 1, 8 * n_blocks * n_wires, width)): as above.
+        n_wires (int): number of wires.
+        into (Array of shape (tiles, 12 * n_blocks * n_wires, width)): as above.
+    """
+    for tile in range(len(quaternions)):
+        by, of = noise[tile % len(noise)], into[tile]
+        for place in range(quaternions.shape[1] // 4):
+            r_zz, r_zx, r_zy, r_xz, r_xx, r_xy, r_yz, r_yx, r_yy = _rotation(quaternions[tile], place)
+            first = place // n_wires * 8 * n_wires + place % n_wires
+            row = 12 * place
+            _write_row(of, row, r_zz, r_zx, r_zy, by, first, n_wires, 4)
+            _write_row(of, row + 4, r_xz, r_xx, r_xy, by, first, n_wires, 5)
+            _write_row(of, row + 8, r_yz, r_yx, r_yy, by, first, n_wires, 6)
+            store(of, row, load(of, row) + load(by, first + 7 * n_wires))
+
+
+@kernel
+def matrices_backward(
+    grad: Array, quaternions: Array, noise: Array, n_wires: int, into: Array, grad_noise: Array
+) -> None:
+    """Write the gradient by the quaternions, and add that by the noise if `grad_noise` has rows."""
+    two = grad.dtype.type(2)
+    for tile in range(len(quaternions)):
+        by, of, own = noise[tile % len(noise)], grad[tile], quaternions[tile]
+        sums = grad_noise[tile % len(noise)]
+        for place in range(quaternions.shape[1] // 4):
+            r_zz, r_zx, r_zy, r_xz, r_xx, r_xy, r_yz, r_yx, r_yy = _rotation(own, place)
+            first = place // n_wires * 8 * n_wires + place % n_wires
+            row = 12 * place
+            if len(sums) > 0:
+                _add_of_row(of, row, r_zz, r_zx, r_zy, by, first, n_wires, 4, sums)
+                _add_of_row(of, row + 4, r_xz, r_xx, r_xy, by, first, n_wires, 5, sums)
+                _add_of_row(of, row + 8, r_yz, r_yx, r_yy, by, first, n_wires, 6, sums)
+                last = first + 7 * n_wires
+                store(sums, last, load(sums, last) + load(of, row))
+            g_zz, g_zx, g_zy = _of_rotation(of, row, by, first, n_wires, 4)
+            g_xz, g_xx, g_xy = _of_rotation(of, row + 4, by, first, n_wires, 5)
+            g_yz, g_yx, g_yy = _of_rotation(of, row + 8, by, first, n_wires, 6)
+            w, x = two * load(own, 4 * place), two * load(own, 4 * place + 1)
+            y, z = two * load(own, 4 * place + 2), two * load(own, 4 * place + 3)
+            odd_x, odd_y, odd_z = g_zy - g_yz, g_xz - g_zx, g_yx - g_xy
+            even_x, even_y, even_z = g_zy + g_yz, g_xz + g_zx, g_yx + g_xy
+            to = into[tile]
+            store(to, 4 * place, w * (g_zz + g_xx + g_yy) + x * odd_x + y * odd_y + z * odd_z)
+            store(to, 4 * place + 1, x * (g_xx - g_yy - g_zz) + w * odd_x + z * even_y + y * even_z)
+            store(to, 4 * place + 2, y * (g_yy - g_xx - g_zz) + w * odd_y + z * even_x + x * even_z)
+            store(to, 4 * place + 3, z * (g_zz - g_xx - g_yy) + w * odd_z + x * even_y + y * even_x)
+
+
+@kernel
+def _rotation(of: Array, place: int) -> Any:
+    """A rotation of Bloch vectors, by rows z, x, y and columns z, x, y."""
+    w, x, y, z = (
+        load(of, 4 * place),
+        load(of, 4 * place + 1),
+        load(of, 4 * place + 2),
+        load(of, 4 * place + 3),
+    )
+    ww, xx, yy, zz = w * w, x * x, y * y, z * z
+    two = of.dtype.type(2)
+    wx, wy, wz = two * w * x, two * w * y, two * w * z
+    xy, yz, zx = two * x * y, two * y * z, two * z * x
+    of_z = ww + zz - xx - yy, zx - wy, yz + wx
+    of_x = zx + wy, ww + xx - yy - zz, xy - wz
+    return *of_z, *of_x, yz - wx, xy + wz, ww + yy - xx - zz
+
+
+@kernel
+def _write_row(
+    of: Array,
+    row: int,
+    by_z: Any,
+    by_x: Any,
+    by_y: Any,
+    noise: Array,
+    first: int,
+    n_wires: int,
+    after: int,
+) -> None:
+    scale = load(noise, first + after * n_wires)
+    store(of, row, scale * by_z * load(noise, first + 3 * n_wires))
+    store(of, row + 1, scale * by_z * load(noise, first))
+    store(of, row + 2, scale * by_x * load(noise, first + n_wires))
+    store(of, row + 3, scale * by_y * load(noise, first + 2 * n_wires))
+
+
+@kernel
+def _of_rotation(grad: Array, row: int, noise: Array, first: int, n_wires: int, after: int) -> Any:
+    """Gradients by the three entries of the rotation in a row."""
+    scale = load(noise, first + after * n_wires)
+    by_z = load(grad, row) * load(noise, first + 3 * n_wires) + load(grad, row + 1) * load(noise, first)
+    by_x = load(grad, row + 2) * load(noise, first + n_wires)
+    by_y = load(grad, row + 3) * load(noise, first + 2 * n_wires)
+    return scale * by_z, scale * by_x, scale * by_y
+
+
+@kernel
+def _add_of_row(
+    grad: Array,
+    row: int,
+    by_z: Any,
+    by_x: Any,
+    by_y: Any,
+    noise: Array,
+    first: int,
+    n_wires: int,
+    after: int,
+    sums: Array,
+) -> None:
+    scale = load(noise, first + after * n_wires)
+    entries = load(grad, row) * by_z, load(grad, row + 1) * by_z, load(grad, row + 2) * by_x
+    shift, of_z, of_x, of_y = *entries, load(grad, row + 3) * by_y
+    _add(sums, first, scale * of_z)
+    _add(sums, first + n_wires, scale * of_x)
+    _add(sums, first + 2 * n_wires, scale * of_y)
+    _add(sums, first + 3 * n_wires, scale * shift)
+    by_scale = shift * load(noise, first + 3 * n_wires) + of_z * load(noise, first)
+    by_scale += of_x * load(noise, first + n_wires) + of_y * load(noise, first + 2 * n_wires)
+    _add(sums, first + after * n_wires, by_scale)
+
+
+@kernel
+def _add(sums: Array, row: int, vector: Any) -> None:
+    store(sums, row, load(sums, row) + vector)

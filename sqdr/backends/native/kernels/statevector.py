@@ -1,0 +1,297 @@
+"""Noiseless circuits: the statevector, differentiated by undoing each gate.
+
+The gradient takes the last state back gate by gate, since gates are unitary, and the gradient by the
+state along with it, so that no state but the last is kept (adjoint differentiation: Jones and Gacon,
+arXiv 2009.02823). Real and imaginary parts lie in rows, the former first. A row holds one amplitude of
+each sample of a tile. Or, where samples are few or states are large, each sample is a tile of its own,
+and a row holds amplitudes that differ in the last wires, the inner ones: two or three.
+"""
+
+from typing import Any
+
+import numpy as np
+
+from sqdr.backends.native.kernels.evaluation import KernelEvaluation
+from sqdr.backends.native.kernels.lanes import alternating, load, spread, store, swapped
+from sqdr.backends.native.kernels.tiles import Array, each_alone, tiled
+from sqdr.backends.native.statevector import Statevector, cz_signs
+from sqdr.compilation import kernel
+
+#: From so many wires on, each sample is a tile of its own, so that the state fits into caches,
+_LARGE = 12
+#: and from so many on if there are few samples.
+_WORTH_ROWS, _FEW = 5, 4
+
+
+@kernel
+def statevector(
+    quaternions: Array, n_inner: int, signs: Array, states: Array, room: Array, values: Array
+) -> None:
+    """<Z> of every wire, with inner wires as vectors whose numbers are to be added up.
+
+    Args:
+        quaternions (Array of shape (tiles, 4 * n_blocks * n_wires, width)): by block and wire.
+        n_inner (int): number of inner wires.
+        signs (Array of shape (2 ** (n_wires - n_inner), width)): the diagonal of a CZ layer.
+        states (Array of shape (tiles or 1, 2 * len(signs), width)): to be written, the last states.
+        room (Array): of the shape of `signs`.
+        values (Array of shape (tiles, n_wires, width)): to be written.
+    """
+    n_wires, size = values.shape[1], len(signs)
+    n_outer = n_wires - n_inner
+    for tile in range(len(values)):
+        state, of, into = states[tile % len(states)], quaternions[tile], values[tile]
+        re, im = state[:size], state[size:]
+        for row in range(2 * size):
+            store(state, row, spread(of.dtype.type(0)))
+        for lane in range(1 if n_inner > 0 else of.shape[1]):
+            re[0, lane] = 1
+        for first in range(0, len(of), 4 * n_wires):
+            if first > 0:
+                _multiply(re, im, signs)
+            for wire in range(n_wires):
+                row = first + 4 * wire
+                w, x, y, z = load(of, row), load(of, row + 1), load(of, row + 2), load(of, row + 3)
+                if wire < n_outer:
+                    _turn(re, im, size >> wire + 1, w, x, y, z)
+                else:
+                    _turn_inner(re, im, 1 << n_wires - 1 - wire, w, x, y, z)
+        for row in range(size):
+            real, imaginary = load(re, row), load(im, row)
+            store(room, row, real * real + imaginary * imaginary)
+        for wire in range(n_outer):
+            store(into, wire, _fold(room, size >> wire + 1))
+        for wire in range(n_outer, n_wires):
+            store(into, wire, _signed(load(room, 0), 1 << n_wires - 1 - wire))
+
+
+@kernel
+def statevector_backward(
+    grad: Array,
+    quaternions: Array,
+    n_inner: int,
+    signs: Array,
+    states: Array,
+    room: Array,
+    grad_quaternions: Array,
+) -> None:
+    """Gradient by the quaternions, as vectors like the values, given that by the values.
+
+    Args:
+        grad (Array of shape (tiles, n_wires, width))
+        quaternions, n_inner, signs, states: as in `statevector`, which has written the last.
+        room (Array of shape (4 * len(signs), width))
+        grad_quaternions (Array): of the shape of `quaternions`, to be written.
+    """
+    n_wires, size = grad.shape[1], len(signs)
+    n_outer = n_wires - n_inner
+    re, im, grad_re, grad_im = (
+        room[:size],
+        room[size : 2 * size],
+        room[2 * size : 3 * size],
+        room[3 * size :],
+    )
+    two = grad.dtype.type(2)
+    for tile in range(len(grad)):
+        of, into, state = quaternions[tile], grad_quaternions[tile], states[tile]
+        for row in range(2 * size):
+            store(room, row, load(state, row))
+        # What the observables, each times its gradient, are for each amplitude.
+        sums = spread(grad.dtype.type(0))
+        for wire in range(n_outer, n_wires):
+            sums += _signed(load(grad[tile], wire), 1 << n_wires - 1 - wire)
+        store(grad_re, 0, sums)
+        for wire in range(n_outer - 1, -1, -1):
+            half, by_wire = size >> wire + 1, load(grad[tile], wire)
+            for row in range(half):
+                store(grad_re, row + half, load(grad_re, row) - by_wire)
+                store(grad_re, row, load(grad_re, row) + by_wire)
+        for row in range(size):
+            sums = two * load(grad_re, row)
+            store(grad_re, row, sums * load(re, row))
+            store(grad_im, row, sums * load(im, row))
+        for first in range(len(of) - 4 * n_wires, -1, -4 * n_wires):
+            for wire in range(n_wires):
+                row = first + 4 * wire
+                w, x, y, z = load(of, row), load(of, row + 1), load(of, row + 2), load(of, row + 3)
+                if wire < n_outer:
+                    grads = _undo(re, im, grad_re, grad_im, size >> wire + 1, w, x, y, z)
+                else:
+                    distance = 1 << n_wires - 1 - wire
+                    grads = _undo_inner(re, im, grad_re, grad_im, distance, w, x, y, z)
+                store(into, row, grads[0])
+                store(into, row + 1, grads[1])
+                store(into, row + 2, grads[2])
+                store(into, row + 3, grads[3])
+            if first > 0:
+                _multiply(re, im, signs)
+                _multiply(grad_re, grad_im, signs)
+
+
+@kernel
+def _multiply(re: Array, im: Array, signs: Array) -> None:
+    for row in range(len(signs)):
+        store(re, row, load(signs, row) * load(re, row))
+        store(im, row, load(signs, row) * load(im, row))
+
+
+@kernel
+def _fold(room: Array, half: int) -> Any:
+    """Sum of the first half of the rows less that of the second, which is then added to the first."""
+    difference = spread(room.dtype.type(0))
+    for row in range(half):
+        first, second = load(room, row), load(room, row + half)
+        difference += first - second
+        store(room, row, first + second)
+    return difference
+
+
+@kernel
+def _turn(re: Array, im: Array, stride: int, w: Any, x: Any, y: Any, z: Any) -> None:
+    """Apply w - i (x X + y Y + z Z) to a wire, whose two values are so many rows apart."""
+    for base in range(0, len(re), 2 * stride):
+        for k in range(base, base + stride):
+            a, b, c, d = load(re, k), load(im, k), load(re, k + stride), load(im, k + stride)
+            store(re, k, w * a + z * b - y * c + x * d)
+            store(im, k, w * b - z * a - y * d - x * c)
+            store(re, k + stride, y * a + x * b + w * c - z * d)
+            store(im, k + stride, y * b - x * a + w * d + z * c)
+
+
+@kernel
+def _undo(
+    re: Array, im: Array, grad_re: Array, grad_im: Array, stride: int, w: Any, x: Any, y: Any, z: Any
+) -> Any:
+    """Take a state, and the gradient by it, back through `_turn`; the gradients by w, x, y, z."""
+    none = spread(re.dtype.type(0))
+    grad_w, grad_x, grad_y, grad_z = none, none, none, none
+    for base in range(0, len(re), 2 * stride):
+        for k in range(base, base + stride):
+            e, f, g, h = load(re, k), load(im, k), load(re, k + stride), load(im, k + stride)
+            a, b = w * e - z * f + y * g - x * h, w * f + z * e + y * h + x * g
+            c, d = w * g - y * e - x * f + z * h, w * h - y * f + x * e - z * g
+            store(re, k, a)
+            store(im, k, b)
+            store(re, k + stride, c)
+            store(im, k + stride, d)
+            e, f = load(grad_re, k), load(grad_im, k)
+            g, h = load(grad_re, k + stride), load(grad_im, k + stride)
+            grad_w += e * a + f * b + g * c + h * d
+            grad_x += e * d - f * c + g * b - h * a
+            grad_y += g * a - e * c - f * d + h * b
+            grad_z += e * b - f * a - g * d + h * c
+            store(grad_re, k, w * e - z * f + y * g - x * h)
+            store(grad_im, k, w * f + z * e + y * h + x * g)
+            store(grad_re, k + stride, w * g - y * e - x * f + z * h)
+            store(grad_im, k + stride, w * h - y * f + x * e - z * g)
+    return grad_w, grad_x, grad_y, grad_z
+
+
+@kernel
+def _turn_inner(re: Array, im: Array, distance: int, w: Any, x: Any, y: Any, z: Any) -> None:
+    """`_turn` of a wire whose two values are so many places of a row apart."""
+    y, z = _signed(y, distance), _signed(z, distance)
+    for row in range(len(re)):
+        a, b = load(re, row), load(im, row)
+        c, d = _exchanged(a, distance), _exchanged(b, distance)
+        store(re, row, w * a + z * b - y * c + x * d)
+        store(im, row, w * b - z * a - y * d - x * c)
+
+
+@kernel
+def _undo_inner(
+    re: Array, im: Array, grad_re: Array, grad_im: Array, distance: int, w: Any, x: Any, y: Any, z: Any
+) -> Any:
+    """`_undo` of `_turn_inner`."""
+    none = spread(re.dtype.type(0))
+    grad_w, grad_x, grad_y, grad_z = none, none, none, none
+    y, z = _signed(y, distance), _signed(z, distance)
+    for row in range(len(re)):
+        e, f = load(re, row), load(im, row)
+        g, h = _exchanged(e, distance), _exchanged(f, distance)
+        a, b = w * e - z * f + y * g - x * h, w * f + z * e + y * h + x * g
+        c, d = _exchanged(a, distance), _exchanged(b, distance)
+        store(re, row, a)
+        store(im, row, b)
+        e, f = load(grad_re, row), load(grad_im, row)
+        g, h = _exchanged(e, distance), _exchanged(f, distance)
+        grad_w += e * a + f * b
+        grad_x += e * d - f * c
+        grad_y -= e * c + f * d
+        grad_z += e * b - f * a
+        store(grad_re, row, w * e - z * f + y * g - x * h)
+        store(grad_im, row, w * f + z * e + y * h + x * g)
+    return grad_w, grad_x, _signed(grad_y, distance), _signed(grad_z, distance)
+
+
+@kernel
+def _exchanged(vector: Any, distance: int) -> Any:
+    if distance == 1:
+        return swapped(vector, 1)
+    if distance == 2:
+        return swapped(vector, 2)
+    return swapped(vector, 4)
+
+
+@kernel
+def _signed(vector: Any, distance: int) -> Any:
+    """The vector, negated where an inner wire is 1."""
+    if distance == 1:
+        return alternating(vector, 1)
+    if distance == 2:
+        return alternating(vector, 2)
+    return alternating(vector, 4)
+
+
+class StatevectorByKernels(KernelEvaluation):
+    """`Statevector` by kernels."""
+
+    def __init__(self, method: Statevector) -> None:
+        super().__init__(method)
+        self._signs = cz_signs(self.shape.pairs, self.shape.n_wires).numpy()
+
+    def kept_numbers(self) -> int:
+        return 2 << self.shape.n_wires
+
+    def takes_samples_alone(self, size: int) -> bool:
+        n_wires = self.shape.n_wires
+        return n_wires >= _LARGE or (n_wires >= _WORTH_ROWS and size < _FEW)
+
+    def values_of(
+        self,
+        quaternions: Array,
+        noise: Array,  # noqa: ARG002
+        alone: int,
+        kept: Array | None,
+    ) -> Array:
+        signs, n_inner = self._signs_of(quaternions, alone)
+        if alone:
+            quaternions = each_alone(quaternions, alone)
+        states = np.empty((1, 2 * len(signs), signs.shape[1]), signs.dtype) if kept is None else kept
+        values = np.empty((len(quaternions), self.shape.n_wires, signs.shape[1]), signs.dtype)
+        statevector(quaternions, n_inner, signs, states, np.empty_like(signs), values)
+        return tiled(values.sum(2)) if alone else values
+
+    def gradient_of(
+        self,
+        grad: Array,
+        quaternions: Array,
+        noise: Array,  # noqa: ARG002
+        alone: int,
+        kept: Array,
+        grad_noise: Array,  # noqa: ARG002
+    ) -> Array:
+        signs, n_inner = self._signs_of(quaternions, alone)
+        if alone:
+            grad, quaternions = each_alone(grad, alone), each_alone(quaternions, alone)
+        into = np.empty_like(quaternions)
+        room = np.empty((4 * len(signs), signs.shape[1]), signs.dtype)
+        statevector_backward(grad, quaternions, n_inner, signs, kept, room, into)
+        return tiled(into.sum(2)) if alone else into
+
+    def _signs_of(self, quaternions: Array, alone: int) -> tuple[Array, int]:
+        """The diagonal of a CZ layer as the kernels take it, and the number of inner wires."""
+        width, signs = quaternions.shape[2], self._signs.astype(quaternions.dtype)
+        if alone:
+            return signs.reshape(-1, width), width.bit_length() - 1
+        return np.repeat(signs, width, 1), 0
