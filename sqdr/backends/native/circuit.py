@@ -76,15 +76,12 @@ class NativeCircuit(ReuploadCircuit):
         return self._method.name
 
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
-        if self._has_kernels_for(angles, weights):
-            return self._by_kernels(angles.flatten(1), weights)
         noise = self._noise_tensors_of(self.realised_noise(angles), angles)
+        if len(noise) < N_GENERAL and self._has_kernels_for(angles, weights):
+            return evaluate(cast(Evaluation, self._kernels), angles, weights, *noise)
         return self._method.evaluate(angles, weights, noise)
 
     def evaluate(self, angles: Tensor) -> Tensor:
-        if self._has_kernels_for(angles, self.weights):
-            dtype = working_dtype(angles, self.weights)
-            return self._by_kernels(angles.to(dtype), self.weights.to(dtype)).to(angles.dtype)
         if not self._compile or torch.compiler.is_compiling():
             return super().evaluate(angles)
         if self._compiled is None:
@@ -133,18 +130,6 @@ class NativeCircuit(ReuploadCircuit):
         if self._kernels is None:
             self._kernels = self._method.kernels()
         return self._kernels is not None
-
-    def _by_kernels(self, angles: Tensor, weights: Tensor) -> Tensor:
-        """<Z> (..., n_wires) of angles (..., 3 * n_wires) and weights of the same dtype."""
-        if self.noise_is_fixed:
-            noise = self._noise_tensors_of(self.realised_noise(angles), angles)
-        else:
-            rows = angles.reshape(-1, self.n_wires, 3)
-            noise = self._noise_tensors_of(self.realised_noise(rows), rows)
-        by_kernels = cast(Evaluation, self._kernels)
-        if len(noise) == N_GENERAL:
-            return by_kernels.function(angles, weights, *noise)
-        return evaluate(by_kernels, angles, weights, *noise)
 
     def _chosen(self, name: Name | None) -> Method:
         methods = self.methods()

@@ -106,7 +106,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def kernels(self) -> Evaluation | None:
-        """The same by kernels, on the CPU; for angles (..., 3 * n_wires). This imports Numba."""
+        """The same by kernels, on the CPU. This imports Numba."""
 
     def evaluate(self, angles: Tensor, weights: Tensor, noise: Tensors) -> Tensor:
         """`values`, by the fastest way without kernels to them and to their gradients."""

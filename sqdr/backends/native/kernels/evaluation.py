@@ -24,7 +24,7 @@ _WORTH_A_THREAD = 2 * 10**6
 class KernelEvaluation(ABC):
     """Values and first gradients of a method on the CPU; all else is left to `Method.values`.
 
-    The inputs are angles (Tensor of shape (..., 3 * n_wires)), weights, and the noise as
+    The inputs are angles (Tensor of shape (batch, n_wires, 3)), weights, and the noise as
     `Method.noise_tensors` returns it. The batch is cut into tiles, which are shared out among threads.
     Each thread takes a few tiles at a time, and makes quaternions of their angles; a subclass makes
     values of those.
@@ -79,15 +79,13 @@ class KernelEvaluation(ABC):
         return False
 
     def function(self, *inputs: Tensor) -> Tensor:
-        angles, weights, *noise = inputs
-        values = self.method.values(angles.reshape(-1, self.shape.n_wires, 3), weights, *noise)
-        return values.reshape(*angles.shape[:-1], self.shape.n_wires)
+        return self.method.values(*inputs)
 
     def forward(self, *inputs: Tensor, keep: bool) -> tuple[Tensor, Tensors]:
         angles, _, _, *readout = inputs
         batch = _Batch(self, *inputs)
-        values = torch.empty(*angles.shape[:-1], self.shape.n_wires, dtype=angles.dtype)
-        into = values.numpy().reshape(batch.size, -1)
+        values = torch.empty(batch.size, self.shape.n_wires, dtype=angles.dtype)
+        into = values.numpy()
         kept = [batch.empty_to_keep(numbers)] if keep and (numbers := self.kept_numbers()) else []
         array = kept[0].numpy() if kept else None
 
