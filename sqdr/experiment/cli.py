@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import Any
+from difflib import get_close_matches
+from io import TextIOWrapper
 
 import sqdr
-from sqdr.errors import MissingPackageError
 from sqdr.experiment.commands import COMMANDS
-from sqdr.experiment.option_names import new_parser
+from sqdr.experiment.commands.help import help_of, overview
+from sqdr.experiment.commands.parsing import Parser
 from sqdr.memory import is_lack_of_memory
-from sqdr.validation import argument_error
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -27,6 +27,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
             if it is interrupted, and 141 if nobody reads what it prints, as a shell has it. A
             training that is terminated raises SystemExit with 143.
     """
+    if arguments is None:
+        for stream in (sys.stdout, sys.stderr):
+            if isinstance(stream, TextIOWrapper):  # a console that cannot print a character shows ?
+                stream.reconfigure(errors="replace")
     try:
         code = _run(arguments)
         sys.stdout.flush()
@@ -51,39 +55,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(arguments: Sequence[str] | None) -> int:
     """Run a command; its exit code."""
+    name, *others = (sys.argv[1:] if arguments is None else list(arguments)) or ["--help"]
+    if name in ("-h", "--help"):
+        print(overview(COMMANDS.values()))
+        return 0
+    if name == "--version":
+        print(f"sqdr {sqdr.__version__}")
+        return 0
     try:
-        import jsonargparse
-    except ModuleNotFoundError:
-        return _fail(MissingPackageError("The command sqdr", "train", "jsonargparse"))
-    parser = new_parser("Spiking-quantum image classifiers on any simulator.", prog="sqdr")
-    parser.add_argument("--version", action="version", version=f"sqdr {sqdr.__version__}")
-    parsers = parser.add_subcommands(required=False)
-    for command in COMMANDS.values():
-        of_command = new_parser(command.description)
-        command.add_options(of_command)
-        parsers.add_subcommand(command.name, of_command, help=command.help)
-    try:
-        options = parser.parse_args(arguments)
-        if options.subcommand is None:
-            parser.print_help()
+        if name not in COMMANDS:
+            nearest = get_close_matches(name, COMMANDS, 1)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"there are {', '.join(COMMANDS)}"
+            raise ValueError(f"`sqdr` has no command {name}; {hint}")
+        parser = Parser(COMMANDS[name])
+        if not {"-h", "--help", "--help-all"}.isdisjoint(others):
+            print(help_of(parser, everything="--help-all" in others))
             return 0
-        command = COMMANDS[options.subcommand]
-        defaults = parsers.choices[command.name].get_defaults()
-        _check_values(options[command.name], defaults)
-        work = command.prepare(parser.instantiate(options)[command.name])
-    except (jsonargparse.ArgumentError, ValueError, ImportError, OSError, RecursionError) as error:
+        work = COMMANDS[name].prepare(parser.parse(others))
+    except (ValueError, ImportError, OSError, RecursionError) as error:
         return _fail(error)  # the last from files that are no text, or nested too deeply
     return work()
-
-
-def _check_values(options: Any, defaults: Any) -> None:
-    """ValueError for what jsonargparse lets pass in files: groups that are no mappings, no value."""
-    for name, default in defaults.items(branches=True):
-        value = options.get(name)
-        if isinstance(default, type(defaults)) and not isinstance(value, type(defaults)):
-            raise argument_error(name, "be a mapping of options", f"is {value!r}")
-        if value is None and default is not None:
-            raise argument_error(name, "have a value", "has none")
 
 
 def _fail(error: Exception, code: int = 2) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -13,7 +13,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from sqdr.experiment.data.images import read_image, resized
+from sqdr.experiment.data.images import image_files, is_bright_outside, read_image, resized
 from sqdr.experiment.data.sets import ImageData
 from sqdr.experiment.options import (
     DataName,
@@ -27,7 +27,9 @@ from sqdr.experiment.options import (
 from sqdr.experiment.scores import scores_of
 from sqdr.model import SQDR_CNN
 from sqdr.noise import NoiseModel
-from sqdr.pretrained.config import PretrainedConfig, read_config
+from sqdr.pretrained.card import LIGHT_ON_DARK
+from sqdr.pretrained.config import CONFIG, PretrainedConfig, read_config
+from sqdr.spiking import MIN_IMAGE_SIZE
 from sqdr.validation import argument_error
 
 _MAX_BATCH = 256
@@ -38,6 +40,22 @@ class Prediction(NamedTuple):
 
     class_name: str
     probability: float
+
+
+class ImagePrediction(NamedTuple):
+    """The most probable classes of an image file, or why there are none.
+
+    Attributes:
+        file: path of the image.
+        classes: the most probable first; empty for a file that cannot be read.
+        fault: why it cannot be read; empty for one that can.
+        is_bright_outside: whether what the model saw is brighter at its border than in its middle.
+    """
+
+    file: Path
+    classes: list[Prediction]
+    fault: str = ""
+    is_bright_outside: bool = False
 
 
 class Evaluation(NamedTuple):
@@ -51,32 +69,112 @@ class Evaluation(NamedTuple):
     seconds: float
 
 
-def predict(files: Sequence[Path], options: PredictionOptions) -> list[list[Prediction]]:
-    """The most probable classes of each image file, the most probable first.
+class Predictor:
+    """A trained model, ready to classify image files.
+
+    Args:
+        options (PredictionOptions): see there.
+
+    Attributes:
+        is_light_on_dark (bool): whether the model knows images that are light on a dark ground, or
+            none of its images are known.
 
     Raises:
-        ValueError: if a file of the model or of an image is broken.
+        ValueError: if a file of the model is broken, or its backend cannot be used.
         FileNotFoundError: if the model is missing.
         ImportError: if a package that is needed is missing.
     """
-    config = read_config(options.model)
-    model = SQDR_CNN.from_pretrained(options.model, options.backend)
-    pictures = [read_image(file, model.in_channels, options.invert) for file in files]
-    images = [resized(picture[None], config.image_size) for picture in pictures]
-    # Images of one size go together.
-    batches = torch.split(torch.cat(images), _MAX_BATCH) if config.image_size else images
-    torch.manual_seed(options.seed)
-    with torch.no_grad():
-        probabilities = torch.cat([model(batch).softmax(dim=1) for batch in batches])
-    top = probabilities.topk(min(options.top, probabilities.shape[1]))
-    return [
-        [Prediction(config.class_names[i], p) for p, i in zip(*row, strict=True)]
-        for row in zip(top.values.tolist(), top.indices.tolist(), strict=True)
-    ]
+
+    def __init__(self, options: PredictionOptions) -> None:
+        folder = model_folder(options.model)
+        self._options = options
+        self._config = read_config(folder)
+        self._model = SQDR_CNN.from_pretrained(folder, options.backend)
+        self.is_light_on_dark = self._config.data_name in (*LIGHT_ON_DARK, None)
+        torch.manual_seed(options.seed)
+
+    def predict(self, files: Iterable[Path]) -> Iterator[ImagePrediction]:
+        """The most probable classes of each file, in their order, or why it cannot be read."""
+        waiting: list[tuple[Path, Tensor | ValueError]] = []
+        for file in files:
+            waiting.append((file, self._read(file)))
+            if len(waiting) == _MAX_BATCH:
+                yield from self._classified(waiting)
+                waiting.clear()
+        yield from self._classified(waiting)
+
+    def _read(self, file: Path) -> Tensor | ValueError:
+        try:
+            picture = read_image(file, self._model.in_channels, self._options.invert)
+        except ValueError as error:
+            return error
+        image = resized(picture[None], self._config.image_size)
+        if min(image.shape[2:]) < MIN_IMAGE_SIZE:
+            must = f"have height and width of at least {MIN_IMAGE_SIZE}"
+            return argument_error("images", must, f"{file} has {picture.shape[1]} x {picture.shape[2]}")
+        return image
+
+    def _classified(
+        self, read: Sequence[tuple[Path, Tensor | ValueError]]
+    ) -> Iterator[ImagePrediction]:
+        images = [image for _, image in read if isinstance(image, Tensor)]
+        # Images of one size go together.
+        batches = [torch.cat(images)] if images and self._config.image_size else images
+        with torch.no_grad():
+            rows = iter([row for batch in batches for row in self._model(batch).softmax(dim=1)])
+        for file, image in read:
+            if isinstance(image, ValueError):
+                yield ImagePrediction(file, [], str(image))
+                continue
+            probabilities = next(rows)
+            values, labels = probabilities.topk(min(self._options.top, len(probabilities)))
+            classes = [
+                Prediction(self._config.class_names[label], probability)
+                for probability, label in zip(values.tolist(), labels.tolist(), strict=True)
+            ]
+            yield ImagePrediction(file, classes, is_bright_outside=is_bright_outside(image[0]))
+
+
+def predict(images: Iterable[str | Path], options: PredictionOptions) -> list[ImagePrediction]:
+    """Classify image files with a trained model, as `sqdr predict` does.
+
+    Args:
+        images (iterable of paths): image files, and folders of them.
+        options (PredictionOptions): the model, and how many classes of each image.
+
+    Returns:
+        list of ImagePrediction: one for each file. One that cannot be read says why.
+
+    Raises:
+        ValueError: if a file of the model is broken, or a folder holds no image.
+        FileNotFoundError: if the model is missing.
+        ImportError: if a package that is needed is missing.
+    """
+    return list(Predictor(options).predict(image_files(map(Path, images))))
+
+
+def model_folder(path: Path) -> Path:
+    """The folder of a model, which that of a finished run holds as `model`.
+
+    Raises:
+        ValueError: if it is the folder of a run without a model.
+    """
+    if (path / "config.yaml").is_file() and not (path / CONFIG).is_file():
+        if not (path / "model").is_dir():
+            must = "be the folder of a model, or of a finished run that holds one"
+            raise argument_error("model", must, f"{path} holds none")
+        return path / "model"
+    return path
 
 
 def evaluate(options: EvaluationOptions) -> list[Evaluation]:
-    """One row for each backend and noise, all on the same test images.
+    """Test a trained model on each backend with each noise, as `sqdr evaluate` does.
+
+    Args:
+        options (EvaluationOptions): the model, backends, noises and test images.
+
+    Returns:
+        list of Evaluation: one for each backend and noise, all on the same test images.
 
     Raises:
         ValueError: if an option is out of its domain, a backend cannot simulate a noise, the test
@@ -84,8 +182,9 @@ def evaluate(options: EvaluationOptions) -> list[Evaluation]:
         FileNotFoundError: if the model or the data set is missing.
         ImportError: if a package that is needed is missing.
     """
-    config = read_config(options.model)
-    saved = SQDR_CNN.from_pretrained(options.model, "native")  # which has every noise
+    folder = model_folder(options.model)
+    config = read_config(folder)
+    saved = SQDR_CNN.from_pretrained(folder, "native")  # which has every noise
     backends = options.backends or [config.arguments["backend"]]
     torch.manual_seed(options.seed)  # of the generator that copies take over
     models = [

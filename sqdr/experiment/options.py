@@ -150,8 +150,11 @@ class ModelOptions:
         head: "linear-relu" (published), "linear" or "none".
         init_mode: "normal" or "uniform" initial circuit weights.
         init_range: bounds of the initial circuit weights, in radians.
-        entanglement: "none", "linear" or "circular".
+        entanglement: "none", "linear", "circular", or pairs of wires such as [[0, 1], [1, 3]].
         backend: name of a backend, see `sqdr backends`.
+        shots: measurements for each expectation value; none stands for exact ones.
+        device: device of the backend's simulator, for instance lightning.qubit of PennyLane.
+        options: further options of the backend, for instance {chunk_size: 8} of PennyLane.
         noise: noise of the circuit.
         circuit: "quantum", or a twin without it for comparison: "frozen" (the circuit keeps its initial
             weights), "mlp" (a classical layer of the same size) or "none" (the head reads the angles).
@@ -165,8 +168,11 @@ class ModelOptions:
     head: Head = "linear"
     init_mode: Literal["normal", "uniform"] = "normal"
     init_range: tuple[float, float] = (0.0, 2 * math.pi)
-    entanglement: Literal["none", "linear", "circular"] = "linear"
+    entanglement: Literal["none", "linear", "circular"] | Sequence[tuple[int, int]] = "linear"
     backend: str = "native"
+    shots: int | None = None
+    device: str | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
     noise: NoiseOptions = field(default_factory=NoiseOptions)
     circuit: Variant = "quantum"
 
@@ -177,6 +183,8 @@ class ModelOptions:
         for name in ("T", "n_wires", "qdr_block", "width"):
             _set(self, **{name: check_integer(name, getattr(self, name), 1, MAX_ARGUMENTS[name])})
         _set(self, angle_scale=check_number("angle_scale", self.angle_scale))
+        if self.shots is not None:
+            _set(self, shots=check_integer("shots", self.shots, 1))
         if self.circuit in ("mlp", "none") and (noise := build_noise(self.noise)):
             raise argument_error("noise", f'be empty for circuit "{self.circuit}"', f"is {noise}")
         if self.head == "none" and self.circuit == "none":
@@ -438,10 +446,10 @@ class PredictionOptions:
     """Which model predicts, and how.
 
     Args:
-        model: folder of the model, as in `runs/NAME/model`.
+        model: folder of a model, or of a finished run.
         top: number of classes to print for each image, the most probable first.
-        invert: whether to exchange light and dark; digits, mnist, fashion-mnist and kmnist are light on
-            dark.
+        invert: exchange light and dark, for pictures of dark on light; digits, mnist, fashion-mnist and
+            kmnist are light on dark.
         backend: name of a backend; none stands for the one that the model was trained on.
         seed: of noise that is drawn.
     """
@@ -477,7 +485,7 @@ class EvaluationOptions:
     """What to evaluate a trained model on: each backend with each noise.
 
     Args:
-        model: folder of the model, as in `runs/NAME/model`.
+        model: folder of a model, or of a finished run.
         backends: names of backends; empty stands for the one that the model was trained on.
         noises: each "saved" (what the model was trained with), "none", or a noise, for instance
             {after_rotation: {BitFlip: 0.02}}.

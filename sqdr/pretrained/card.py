@@ -21,7 +21,8 @@ except ModuleNotFoundError as error:
     raise MissingPackageError("A model card", "share", "PyYAML") from error
 
 _TAGS = ["quantum-machine-learning", "data-reuploading", "spiking-neural-network", "sqdr-cnn"]
-_LIGHT_ON_DARK = ("digits", "mnist", "fashion-mnist", "kmnist")
+#: Data sets whose images are light on a dark ground.
+LIGHT_ON_DARK = ("digits", "mnist", "fashion-mnist", "kmnist")
 
 
 def model_card(model: SQDR_CNN, about: About) -> str:
@@ -46,7 +47,7 @@ def model_card(model: SQDR_CNN, about: About) -> str:
         about=about,
         parts=_parts(model, circuit),
         noise=(circuit.noise or NoiseModel()).in_words(),
-        on_dark=", light on a dark ground" if about.data_name in _LIGHT_ON_DARK else "",
+        on_dark=", light on a dark ground" if about.data_name in LIGHT_ON_DARK else "",
     )
 
 

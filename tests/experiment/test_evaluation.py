@@ -10,7 +10,8 @@ from sklearn.metrics import accuracy_score, log_loss
 import sqdr
 from sqdr.experiment.cli import main
 from sqdr.experiment.data.sets import ImageData
-from sqdr.experiment.options import DataOptions
+from sqdr.experiment.evaluation import predict
+from sqdr.experiment.options import DataOptions, PredictionOptions
 
 CLASSES = (3, 8, 0)
 NOISE = sqdr.NoiseModel((sqdr.BitFlip(0.02), sqdr.Depolarizing(0.1)))
@@ -96,6 +97,52 @@ def test_inverted_images_predict_alike(folder, tmp_path, capfd):
     write_images(tmp_path, 1 - images)
     assert main(["predict", "--model", str(folder), *files, "--invert", "true"]) == 0
     assert capfd.readouterr().out == expected
+    assert main(["predict", str(folder), "--invert", *files]) == 0
+    assert capfd.readouterr().out == expected
+
+
+def test_dark_on_light_is_noticed(folder, tmp_path, capfd):
+    files, _ = write_images(tmp_path, 1 - images_to_test().images[:5])
+    assert main(["predict", str(folder), *files]) == 0
+    note = "sqdr: note: 5 of 5 images are brighter at the border than in the middle"
+    assert capfd.readouterr().err.startswith(note)
+    assert main(["predict", str(folder), *files, "--invert"]) == 0
+    assert capfd.readouterr().err == ""
+
+
+def test_a_bad_file_does_not_stop_the_others(folder, tmp_path, capfd):
+    (tmp_path / "images").mkdir()
+    files, _ = write_images(tmp_path / "images", images_to_test().images[:2])
+    assert main(["predict", str(folder), *files]) == 0
+    first, second = capfd.readouterr().out.splitlines()
+    bad = tmp_path / "images" / "0-bad.png"
+    bad.write_text("hello")
+    assert main(["predict", str(folder), str(tmp_path / "images"), "no_such_file.png"]) == 1
+    output = capfd.readouterr()
+    lines = output.out.splitlines()
+    assert lines[1:3] == [first, second]
+    assert lines[0].startswith(f"{bad}\terror: ")
+    assert "cannot identify image file" in lines[0]
+    assert "no_such_file.png is none: there is no such file" in lines[3]
+    assert output.err == "sqdr: error: 2 of 4 files cannot be read\n"
+
+
+def test_the_run_stands_for_its_model(folder, tmp_path, capfd):
+    files, _ = write_images(tmp_path, images_to_test().images[:2])
+    assert main(["predict", str(folder), *files]) == 0
+    expected = capfd.readouterr().out
+    (folder.parent / "config.yaml").write_text("")
+    assert main(["predict", str(folder.parent), *files]) == 0
+    assert capfd.readouterr().out == expected
+
+
+def test_predictions_from_python(model, folder, tmp_path):
+    files, images = write_images(tmp_path, images_to_test().images[:3])
+    predicted = predict(files, PredictionOptions(folder, top=2))
+    probabilities = model(images).softmax(1).topk(2).values.detach()
+    assert [str(image.file) for image in predicted] == files
+    computed = [[p for _, p in image.classes] for image in predicted]
+    np.testing.assert_allclose(computed, probabilities, atol=1e-6)
 
 
 def test_a_model_of_any_size_takes_images_as_they_are(model, tmp_path, capfd):
@@ -112,11 +159,8 @@ def test_a_model_of_any_size_takes_images_as_they_are(model, tmp_path, capfd):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (
-            ["--model", "model", "a.png", "no_such_file.png"],
-            "no_such_file.png is none: there is no such",
-        ),
-        (["--model", "model", "a.png", "text.png"], "text.png is none: cannot identify image file"),
+        (["--model", "model", "empty"], "must name image files, or folders of them, but empty holds"),
+        (["run", "a.png"], "must be the folder of a model, or of a finished run that holds one"),
         (
             ["--model", "model", "a.png", "--top", "0"],
             "Argument `top` must be an integer of at least 1",
@@ -124,15 +168,17 @@ def test_a_model_of_any_size_takes_images_as_they_are(model, tmp_path, capfd):
         (["--model", "model", "a.png", "--backend", "x"], "Argument `backend` must be one of native"),
         (["--model", "no_such_folder", "a.png"], "There is no folder no_such_folder"),
         (["--model", "broken", "a.png"], "config.json is missing"),
-        (["--model", "model"], "images"),
-        (["a.png"], "model"),
+        (["--model", "model"], "`sqdr predict` needs a model and images; for instance: sqdr predict"),
+        (["a.png"], "`sqdr predict` needs a model and images; for instance: sqdr predict"),
+        ([], "`sqdr predict` needs a model; for instance: sqdr predict"),
     ],
 )
 def test_a_wrong_prediction_is_one_line(options, message, folder, tmp_path, monkeypatch, capfd):
     monkeypatch.chdir(tmp_path)
     Image.fromarray(np.zeros((8, 8), dtype=np.uint8)).save("a.png")
-    (tmp_path / "text.png").write_text("hello")
-    (tmp_path / "broken").mkdir()
+    for name in ("broken", "empty", "run"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "run" / "config.yaml").write_text("")
     assert folder.exists()
     assert_refused(["predict", *options], message, capfd)
 

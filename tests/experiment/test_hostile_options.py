@@ -50,7 +50,10 @@ WRONG = {
     "model.head": WORD,
     "model.init_mode": WORD,
     "model.init_range": st.sampled_from(["1", "[1]", "[1, 1]", "[2, 1]", "[0, .nan]", "[0, 1, 2]"]),
-    "model.entanglement": WORD | st.just("[[0, 1]]"),
+    "model.entanglement": WORD | st.sampled_from(["[[0, 16]]", "[[1, 1]]", "[[0]]", "0-16"]),
+    "model.shots": INTEGER,
+    "model.device": st.just("default.qubit"),
+    "model.options": GROUP | st.just("{chunk_size: 8}"),
     "model.backend": WORD | st.sampled_from(["", "[native]"]),
     "model.circuit": WORD,
     "model.noise": GROUP,
@@ -68,7 +71,7 @@ WRONG_OPTIONS = st.sampled_from(list(WRONG)).flatmap(lambda n: st.tuples(st.just
 UNKNOWN = st.tuples(WORD, st.just("1"))
 #: Those for which null is no value.
 WITH_VALUE = WRONG.keys() - {
-    *("head_learning_rate", "data.image_size", "model.noise.preset"),
+    *("head_learning_rate", "data.image_size", "model.noise.preset", "model.shots", "model.device"),
     *("trainer.devices", "trainer.num_nodes"),
 }
 REPEATED = settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -138,7 +141,7 @@ PRESET = ["--model.noise.preset", "device", "--model.noise.preset_options"]
             "Argument `seed` must be an integer of at least 0",
         ),
         (["report", "\0"], "must be the folder of a finished run"),
-        (["no-command"], "invalid choice: 'no-command'"),
+        (["no-command"], "`sqdr` has no command no-command"),
         *(
             pytest.param([command, "--trainer.accelerator", "gpu"], "gpu", marks=NO_GPU)
             for command in ("compare", "search", "sweep-noise")

@@ -28,10 +28,10 @@ if TYPE_CHECKING:
 
 def _add_bench_options(parser: Any) -> None:
     parser.add_argument("--config", action="config", help="YAML file of options")
-    parser.add_class_arguments(BenchOptions, skip={"n_blocks"})
     parser.add_argument(  # by its former name too
         "--n_blocks", "--qdr_block", type=int, default=2, help="re-uploading blocks"
     )
+    parser.add_class_arguments(BenchOptions, skip={"n_blocks"})
 
 
 def _prepare_bench(namespace: Any) -> Callable[[], int]:
@@ -110,13 +110,20 @@ BENCH = Command(
     "bench",
     "find the fastest backend for a circuit",
     "Time forward and backward pass of a circuit on each backend, on this machine.",
+    "sqdr bench --n_wires 12 --n_blocks 3 --backends native,pennylane",
+    (
+        *("n_wires", "n_blocks", "batch_size", "entanglement", "noise.after_rotation", "backends"),
+        *("device", "time_limit", "config"),
+    ),
     _add_bench_options,
     _prepare_bench,
 )
 BACKENDS = Command(
     "backends",
     "list the backends",
-    "List the backends and whether they work here.",
+    "List the backends, whether they work here, and what they can do.",
+    "sqdr backends",
+    (),
     lambda _: None,
     lambda _: _list_backends,
 )
@@ -124,6 +131,8 @@ CHECK_BACKEND = Command(
     "check-backend",
     "check that a backend is right",
     "Check that a backend is right, against an independent simulator.",
+    "sqdr check-backend native",
+    (),
     lambda parser: parser.add_argument("backend", help="name of the backend"),
     _prepare_check,
 )

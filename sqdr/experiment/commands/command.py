@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -15,6 +15,8 @@ class Command:
         name (str): as it is typed.
         help (str): what it does, in a few words, for the list of commands.
         description (str): the same in a sentence, for its own help.
+        example (str): a call, for its help and for messages.
+        main (sequence of str): names of the options that its help shows; all if empty.
         add_options (callable): gives the command's parser its options.
         prepare (callable): takes the options that were parsed (a jsonargparse.Namespace), checks all
             that can be checked before anything lasting happens, and returns what does the work, prints
@@ -25,6 +27,8 @@ class Command:
     name: str
     help: str
     description: str
+    example: str
+    main: Sequence[str]
     add_options: Callable[[Any], None]
     prepare: Callable[[Any], Callable[[], int]]
 
@@ -32,4 +36,4 @@ class Command:
 def filled(kind: Any, namespace: Any, **values: Any) -> Any:
     """An options dataclass of this kind with `values` and, where the namespace has them, its values."""
     names = [field.name for field in fields(kind) if field.name in namespace]
-    return kind(**{name: namespace[name] for name in names}, **values)
+    return kind(**({name: namespace[name] for name in names} | values))

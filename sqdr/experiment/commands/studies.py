@@ -69,7 +69,7 @@ def _prepare_comparison(namespace: Any) -> Callable[[], int]:
 
 
 def _show_comparison(comparison: Comparison, files: ComparisonFiles) -> None:
-    print(files.markdown.read_text())
+    print(files.markdown.read_text(encoding="utf-8"))
     print(f"{len(comparison.cells)} trainings: {files.markdown}, {files.table}, {files.runs}")
     _tell_diverged(files.diverged)
 
@@ -121,6 +121,8 @@ SWEEP_NOISE = Command(
     "sweep-noise",
     "measure accuracy against noise",
     "Train without and with noise, and test under noise of many strengths.",
+    "sqdr sweep-noise --channels BitFlip,PhaseFlip --seeds 0-2 --epochs 20",
+    ("channels", "training_strengths", "test_strengths", "seeds", "jobs", "folder", "config"),
     partial(_add_options, NoiseSweepOptions, {"seed"}),
     _prepare_sweep,
 )
@@ -128,6 +130,8 @@ COMPARE = Command(
     "compare",
     "compare a classifier with its twins",
     "Train the classifier and its twins without the quantum part, over seeds.",
+    "sqdr compare --seeds 0-4 --epochs 20",
+    ("seeds", "jobs", "folder", "config"),
     partial(_add_options, ComparisonOptions, {"seed"}),
     _prepare_comparison,
 )
@@ -135,6 +139,8 @@ SEARCH = Command(
     "search",
     "search for options of training",
     "Search for options of training on the validation images; no test image is seen.",
+    "sqdr search --space {learning_rate:[0.01,0.05]} --n_trials 20",
+    ("space", "objective", "n_trials", "seed", "jobs", "folder", "config"),
     partial(_add_options, SearchOptions, set()),
     _prepare_search,
 )

@@ -59,6 +59,11 @@ TRAIN = Command(
     "train",
     "train a classifier",
     "Train a classifier and write everything about the run into a folder.",
+    "sqdr train --data.classes 3,8 --epochs 20 --model.backend pennylane",
+    (
+        *("data.name", "data.classes", "model.n_wires", "model.qdr_block", "model.backend"),
+        *("model.noise.after_rotation", "epochs", "learning_rate", "seed", "run", "resume", "config"),
+    ),
     _add_options,
     _prepare,
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
@@ -12,7 +13,7 @@ from sqdr.experiment.options import EvaluationOptions, PredictionOptions, Report
 from sqdr.experiment.tables import print_table
 
 if TYPE_CHECKING:
-    from sqdr.experiment.evaluation import Evaluation, Prediction
+    from sqdr.experiment.evaluation import Evaluation, Predictor
     from sqdr.experiment.reports.page import Report
 
 
@@ -32,34 +33,88 @@ def _report(report: Report) -> int:
 
 
 def _add_prediction_options(parser: Any) -> None:
-    parser.add_argument("images", nargs="+", type=Path, help="PNG, JPEG, ... files")
-    parser.add_class_arguments(PredictionOptions)
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="MODEL_OR_RUN IMAGES_OR_FOLDERS...",
+        help="folder of a model or of a finished run; image files (PNG, JPEG, ...), folders of them",
+    )
+    parser.add_class_arguments(PredictionOptions, skip={"model"})
+    _add_model(parser)
+
+
+def _add_model(parser: Any) -> None:
+    parser.add_argument("--model", type=Path | None, help="the model, if it does not stand first")
 
 
 def _prepare_prediction(namespace: Any) -> Callable[[], int]:
-    from sqdr.experiment.evaluation import predict
+    from sqdr.experiment.data.images import image_files
+    from sqdr.experiment.evaluation import Predictor
 
-    predictions = predict(namespace.images, filled(PredictionOptions, namespace))
-    return partial(_show_predictions, namespace.images, predictions)
+    model, images = _model_and_others(namespace, PREDICT)
+    if not images:
+        raise ValueError(f"`sqdr predict` needs a model and images; for instance: {PREDICT.example}")
+    options = filled(PredictionOptions, namespace, model=model)
+    return partial(_predict, Predictor(options), image_files(images))
 
 
-def _show_predictions(files: Sequence[Path], predictions: Sequence[Sequence[Prediction]]) -> int:
-    """One line for each image: its path, then class and probability of the most probable classes."""
-    for file, classes in zip(files, predictions, strict=True):
-        columns = [f"{name}\t{probability:.4f}" for name, probability in classes]
-        print(file, *columns, sep="\t")
-    return 0
+def _model_and_others(namespace: Any, command: Command) -> tuple[Path, list[Path]]:
+    """The model, by its option or as the first of the paths, and the other paths."""
+    paths = list(namespace.paths)
+    if namespace.model is not None:
+        return namespace.model, paths
+    if not paths:
+        raise ValueError(f"`sqdr {command.name}` needs a model; for instance: {command.example}")
+    return paths[0], paths[1:]
+
+
+def _predict(predictor: Predictor, files: Sequence[Path]) -> int:
+    """One line for each image: its path, then class and probability of the most probable classes.
+
+    The line of a file that cannot be read says why; the exit code is 1 then.
+    """
+    n_read = n_bright = 0
+    for image in predictor.predict(files):
+        columns = [f"{name}\t{probability:.4f}" for name, probability in image.classes]
+        print(image.file, *columns or [f"error: {image.fault}"], sep="\t", flush=True)
+        n_read, n_bright = n_read + (not image.fault), n_bright + image.is_bright_outside
+    if n_read and n_bright >= _NEARLY_ALL * n_read and predictor.is_light_on_dark:
+        print(
+            f"sqdr: note: {n_bright} of {n_read} images are brighter at the border than in the middle, "
+            "and the model knows light on dark: --invert exchanges the two",
+            file=sys.stderr,
+        )
+    if n_read == len(files):
+        return 0
+    print(f"sqdr: error: {len(files) - n_read} of {len(files)} files cannot be read", file=sys.stderr)
+    return 1
+
+
+#: Share of the images.
+_NEARLY_ALL = 0.9
 
 
 def _add_evaluation_options(parser: Any) -> None:
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="MODEL_OR_RUN",
+        help="folder of a model or of a finished run",
+    )
     parser.add_argument("--config", action="config", help="YAML file of options")
-    parser.add_class_arguments(EvaluationOptions)
+    parser.add_class_arguments(EvaluationOptions, skip={"model"})
+    _add_model(parser)
 
 
 def _prepare_evaluation(namespace: Any) -> Callable[[], int]:
     from sqdr.experiment.evaluation import evaluate
 
-    return partial(_show_evaluation, evaluate(filled(EvaluationOptions, namespace)))
+    model, others = _model_and_others(namespace, EVALUATE)
+    if others:
+        raise ValueError(f"`sqdr evaluate` takes one model, and {others[0]} is another")
+    return partial(_show_evaluation, evaluate(filled(EvaluationOptions, namespace, model=model)))
 
 
 def _show_evaluation(rows: Sequence[Evaluation]) -> int:
@@ -76,6 +131,8 @@ REPORT = Command(
     "report",
     "write a report on a run",
     "Write a report on a finished run into its folder.",
+    "sqdr report runs/mine",
+    (),
     _add_report_options,
     _prepare_report,
 )
@@ -83,6 +140,8 @@ PREDICT = Command(
     "predict",
     "classify image files with a trained model",
     "Print the path of each image, its class and the probability of that class.",
+    "sqdr predict runs/mine photo.png scans/ --invert",
+    (),
     _add_prediction_options,
     _prepare_prediction,
 )
@@ -90,6 +149,8 @@ EVALUATE = Command(
     "evaluate",
     "test a trained model",
     "Print the test accuracy of a trained model on each backend with each noise.",
+    "sqdr evaluate runs/mine --backends native,pennylane --noises none",
+    (),
     _add_evaluation_options,
     _prepare_evaluation,
 )

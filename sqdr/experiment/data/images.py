@@ -1,6 +1,7 @@
 """Images as the model takes them: read from files, resized."""
 
 import warnings
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -39,6 +40,34 @@ def resized(images: Tensor, size: int | None) -> Tensor:
     return squares.clamp(0, 1)
 
 
+def image_files(paths: Iterable[Path]) -> list[Path]:
+    """The files that these paths name, and those with the names of image files in folders among them.
+
+    Raises:
+        ValueError: if a folder holds none.
+    """
+    Image.init()
+    endings = {ending for ending, format_ in Image.EXTENSION.items() if format_ in FORMATS}
+    files: list[Path] = []
+    for path in paths:
+        if not path.is_dir():
+            files.append(path)
+            continue
+        inside = sorted(f for f in path.iterdir() if f.suffix.lower() in endings and f.is_file())
+        if not inside:
+            raise argument_error("images", "name image files, or folders of them", f"{path} holds none")
+        files += inside
+    return files
+
+
+def is_bright_outside(image: Tensor) -> bool:
+    """Whether an image (channels, height, width) is brighter at its border than in its middle."""
+    height, width = image.shape[1:]
+    middle = image[:, height // 4 : -(height // 4), width // 4 : -(width // 4)]
+    outside = torch.cat((image[:, 0], image[:, -1], image[:, :, 0], image[:, :, -1]), dim=1)
+    return bool(outside.mean() > middle.mean())
+
+
 def read_image(file: Path, channels: int, invert: bool = False) -> Tensor:
     """An image file as a tensor, in grey or in colour, turned as its EXIF data say.
 
@@ -61,7 +90,8 @@ def read_image(file: Path, channels: int, invert: bool = False) -> Tensor:
             warnings.simplefilter("ignore")  # on odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             with Image.open(file, formats=FORMATS) as opened:
-                pixels, white = _pixels(ImageOps.exif_transpose(opened), _MODES[channels])
+                is_16_bit = opened.mode.startswith("I") and opened.format in ("PNG", "PPM")
+                pixels, white = _pixels(ImageOps.exif_transpose(opened), _MODES[channels], is_16_bit)
     except Exception as error:  # Pillow's readers raise whatever their parsers meet
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else error
         must = f"name image files ({', '.join(FORMATS)})"
@@ -72,11 +102,14 @@ def read_image(file: Path, channels: int, invert: bool = False) -> Tensor:
     return values.reshape(*values.shape[:2], -1).movedim(-1, 0).expand(channels, -1, -1)
 
 
-def _pixels(image: Image.Image, mode: str) -> tuple[np.ndarray, int]:
-    """Pixels (height, width) or (height, width, 3) of a picture, and their value for white."""
+def _pixels(image: Image.Image, mode: str, is_16_bit: bool) -> tuple[np.ndarray, int]:
+    """Pixels (height, width) or (height, width, 3) of a picture, and their value for white.
+
+    Pillow opens some pictures of 16 bits in a mode of 32, with white at 65535.
+    """
     if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
         raise ValueError("it is partly transparent, so put it on a background first")
-    if image.mode.startswith("I;16"):  # which `convert` would cut off at 255
+    if is_16_bit or image.mode.startswith("I;16"):  # which `convert` would cut off at 255
         return np.asarray(image, dtype=np.float32), 65535
     if image.mode in ("I", "F"):
         raise ValueError("its pixels have 32 bits, whose range is not known")

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
+from typing import Any
+
 import lightning
 from torch import nn
 
@@ -10,6 +13,7 @@ from sqdr.experiment.options import ModelOptions, RunOptions, build_noise
 from sqdr.experiment.training.trainer import quiet
 from sqdr.experiment.training.twins import make_twin
 from sqdr.model import SQDR_CNN
+from sqdr.registry import load_backend
 from sqdr.validation import argument_error
 
 
@@ -47,8 +51,35 @@ def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR
         width=options.width,
         angle_scale=options.angle_scale,
         head=options.head,
+        **backend_options(options),
     )
     return make_twin(model, options.circuit)
+
+
+def backend_options(options: ModelOptions) -> dict[str, Any]:
+    """What the backend is given beside the circuit.
+
+    Raises:
+        ValueError: if it takes no such option, or one is given twice.
+    """
+    given = {"shots": options.shots, "device": options.device}
+    named = {name: value for name, value in given.items() if value is not None}
+    backend = load_backend(options.backend)
+    classes = [inspect.signature(class_).parameters for class_ in backend.__mro__[:-1]]
+    known = {name for parameters in classes for name in parameters} - _OF_MODEL
+    for name in (*named, *options.options):
+        if name not in known:
+            must = f"be left out for backend {options.backend}, which takes {', '.join(sorted(known))}"
+            raise argument_error(name, must, "is given")
+        if name in named and name in options.options:
+            raise argument_error(name, "be given once", "is in `options` too")
+    return named | dict(options.options)
+
+
+#: Parameters of circuits that are options of the model or no options at all.
+_OF_MODEL = {"args", "kwargs", "options", "n_wires", "n_blocks"} | {
+    *("entanglement", "noise", "init_mode", "init_range")
+}
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from sqdr.experiment.data import images
-from sqdr.experiment.data.images import read_image, resized
+from sqdr.experiment.data.images import image_files, is_bright_outside, read_image, resized
 
 GREY = np.arange(96, dtype=np.uint8).reshape(8, 12) * 2
 COLOUR = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
@@ -54,6 +54,28 @@ def test_colour_stays_or_becomes_brightness(save):
 def test_sixteen_bits_are_not_cut_off(save):
     deep = GREY.astype(np.uint16) * 257
     assert_equal(read_image(save(deep), 1), GREY[None] / 255)
+
+
+def test_sixteen_bits_of_a_pgm(save):
+    """Of which Pillow makes pixels of 32 bits."""
+    deep = GREY.astype(np.uint16) * 257
+    assert_equal(read_image(save(deep, "p.pgm"), 1), GREY[None] / 255)
+
+
+def test_files_of_folders(save, tmp_path):
+    named = save(GREY, "named.tiff").rename(tmp_path / "named.unknown")
+    inside = [save(GREY, name) for name in ("a.png", "b.JPG", "c.pgm")]
+    (tmp_path / "notes.txt").touch()
+    assert image_files([named, tmp_path]) == [named, *inside]
+
+
+@pytest.mark.parametrize("size", [2, 8, 9])
+def test_what_is_bright_outside(size):
+    image = torch.zeros(1, size, size)
+    assert not is_bright_outside(image)
+    image[:, :, 0] = 1
+    assert is_bright_outside(image) == (size > 3)
+    assert not is_bright_outside(1 - image)
 
 
 def test_a_palette_is_looked_up(save):
