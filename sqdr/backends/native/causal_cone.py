@@ -39,8 +39,10 @@ class CausalCone(MatrixMethod):
         n, blocks = self.shape.n_wires, self.shape.n_blocks
         return n * (64 * blocks + (1 << 3 * blocks - (3 if needs_gradient else 4)))
 
-    def kernels(self) -> Evaluation | None:
-        return None
+    def kernels(self) -> Evaluation:
+        from sqdr.backends.native.kernels.causal_cone import CausalConeByKernels
+
+        return CausalConeByKernels(self)
 
     def values_of_matrices(self, matrices: Tensor) -> Tensor:
         return causal_cone(matrices, ring=self.shape.topology == "ring")

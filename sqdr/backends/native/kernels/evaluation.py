@@ -90,8 +90,9 @@ class KernelEvaluation(ABC):
         array = kept[0].numpy() if kept else None
 
         def part(start: int, stop: int) -> None:
+            of_weights = batch.empty_of_weights()
             for tiles, samples in batch.groups(start, stop):
-                *_, quaternions = batch.rotated(samples)
+                _, quaternions = batch.rotated(samples, of_weights, tiles.start == start)
                 own = None if array is None else array[samples if batch.alone else tiles]
                 alone = samples.stop - samples.start if batch.alone else 0
                 untile(self.values_of(quaternions, batch.noise_of(samples), alone, own), into[samples])
@@ -119,26 +120,26 @@ class KernelEvaluation(ABC):
         grad_noise = np.zeros((len(noise) * self.shape.n_wires, noise.shape[1]), batch.dtype)
 
         def part(start: int, stop: int) -> tuple[Any, Any]:
-            of_weights: Any = 0
+            of_weights = batch.empty_of_weights()
+            grad_weights, sums_of_weights = np.empty_like(batch.weights), np.zeros_like(of_weights)
             of_noise: Any = 0
             for tiles, samples in batch.groups(start, stop):
-                own_angles, of, quaternions = batch.rotated(samples)
+                own_angles, quaternions = batch.rotated(samples, of_weights, tiles.start == start)
                 own_noise = batch.noise_of(samples)
                 sums = np.zeros_like(own_noise) if needed[2] else own_noise[:, :0]
                 own = array[samples if batch.alone else tiles]
                 alone = samples.stop - samples.start if batch.alone else 0
                 found = self.gradient_of(tiled(rows[samples]), quaternions, own_noise, alone, own, sums)
-                of_tiles, sums_of_weights = np.empty_like(own_angles), np.empty_like(batch.weights)
-                rotations_backward(
-                    own_angles, batch.weights, of, found, np.zeros_like(of), of_tiles, sums_of_weights
-                )
+                of_tiles = np.empty_like(own_angles)
+                own_weights = grad_weights if tiles.stop == stop else grad_weights[:0]
+                arguments = found, sums_of_weights, of_tiles, own_weights
+                rotations_backward(own_angles, batch.weights, of_weights, *arguments)
                 untile(of_tiles, into[samples])
-                of_weights = of_weights + sums_of_weights[:, 0]
                 if needed[2] and batch.noise_differs:
                     untile(sums, grad_noise.T[samples])
                 elif needed[2]:
                     of_noise = of_noise + sums[0].sum(1, keepdims=True)
-            return of_weights, of_noise
+            return grad_weights[:, 0], of_noise
 
         parts = batch.in_parallel(part)
         of_weights = sum(of_weights for of_weights, _ in parts)
@@ -179,6 +180,8 @@ class _Batch:
 
     def in_parallel(self, part: Any) -> list[Any]:
         """Results of `part(start, stop)` for ranges of tiles, one for each thread."""
+        if self.n_tiles < 2 * self._at_least:
+            return [part(0, self.n_tiles)]
         return in_parallel(part, self.n_tiles, self._at_least)
 
     def groups(self, start: int, stop: int) -> Iterator[tuple[slice, slice]]:
@@ -188,13 +191,15 @@ class _Batch:
             end = min(last * self.width, self.size)
             yield slice(first, last), slice(first * self.width, end)
 
-    def rotated(self, samples: slice) -> tuple[Array, Array, Array]:
-        """Tiles of the angles, quaternions of the weights, and those of all rotations of a block."""
+    def empty_of_weights(self) -> Array:
+        return np.empty((len(self.weights) // 3 * 4, self.width), self.dtype)
+
+    def rotated(self, samples: slice, of_weights: Array, is_first: bool) -> tuple[Array, Array]:
+        """Tiles of the angles, and the quaternions of all blocks; those of the weights at first."""
         angles = tiled(self.angles[samples])
-        of_weights = np.empty((len(self.weights) // 3 * 4, self.width), self.dtype)
         quaternions = np.empty((len(angles), *of_weights.shape), self.dtype)
-        rotations(angles, self.weights, of_weights, quaternions)
-        return angles, of_weights, quaternions
+        rotations(angles, self.weights if is_first else self.weights[:0], of_weights, quaternions)
+        return angles, quaternions
 
     def noise_of(self, samples: slice) -> Array:
         return tiled(self.noise[samples]) if self.noise_differs else self.noise

@@ -17,12 +17,12 @@ def rotations(angles: Array, weights: Array, of_weights: Array, quaternions: Arr
     Args:
         angles (Array of shape (tiles, 3 * n_wires, width)): in radians, by wire.
         weights (Array of shape (3 * n_blocks * n_wires, width)): in radians, by block and wire; the
-            first column counts.
-        of_weights (Array of shape (4 * n_blocks * n_wires, width)): to be written; their quaternions.
+            first column counts. Without rows if their quaternions are there already.
+        of_weights (Array of shape (4 * n_blocks * n_wires, width)): their quaternions, to be written.
         quaternions (Array of shape (tiles, 4 * n_blocks * n_wires, width)): to be written.
     """
-    n_wires, n_rotations = angles.shape[1] // 3, len(weights) // 3
-    for place in range(n_rotations):
+    n_wires, n_rotations = angles.shape[1] // 3, len(of_weights) // 4
+    for place in range(len(weights) // 3):
         w, x, y, z = _quaternion(weights, place)
         store(of_weights, 4 * place, w)
         store(of_weights, 4 * place + 1, x)
@@ -56,10 +56,11 @@ def rotations_backward(
     Args:
         angles, weights, of_weights (Arrays): as in `rotations`, which has written the last.
         grad (Array): of the shape of the quaternions.
-        sums (Array): zeros of the shape of `of_weights`.
-        grad_angles, grad_weights (Arrays): to be written; in the latter the first column counts.
+        sums (Array): of the shape of `of_weights`; the gradient by it is added.
+        grad_angles, grad_weights (Arrays): to be written; in the latter, which may have no rows if more
+            is to be added to `sums`, the first column counts.
     """
-    n_wires, n_rotations = angles.shape[1] // 3, len(weights) // 3
+    n_wires, n_rotations = angles.shape[1] // 3, len(of_weights) // 4
     width = angles.shape[2]
     none = spread(angles.dtype.type(0))
     for tile in range(len(angles)):
@@ -80,6 +81,8 @@ def rotations_backward(
                 store(sums, row + 2, load(sums, row + 2) + w * i - y * g + z * h - x * j)
                 store(sums, row + 3, load(sums, row + 3) + w * j - z * g - y * h + x * i)
             _gradient(angles[tile], wire, grad_w, grad_x, grad_y, grad_z, grad_angles[tile])
+    if len(grad_weights) == 0:
+        return
     for row in range(4 * n_rotations):
         for lane in range(1, width):
             sums[row, 0] += sums[row, lane]
