@@ -24,6 +24,7 @@ FLOORS = [
 ]
 #: Rooms of the tool, likewise.
 EXPERIMENT_FLOORS = [
+    ["__init__"],
     ["cli"],
     ["commands"],
     ["studies", "reports"],

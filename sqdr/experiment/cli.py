@@ -71,7 +71,8 @@ def _run(arguments: Sequence[str] | None) -> int:
         if not {"-h", "--help", "--help-all"}.isdisjoint(others):
             print(help_of(parser, everything="--help-all" in others))
             return 0
-        work = COMMANDS[name].prepare(parser.parse(others))
+        command = COMMANDS[name]
+        work = command.prepare(parser.parse(command.rewritten(others)))
     except (ValueError, ImportError, OSError, RecursionError) as error:
         return _fail(error)  # the last from files that are no text, or nested too deeply
     return work()

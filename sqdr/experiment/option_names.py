@@ -112,7 +112,7 @@ def new_parser(description: str = "", **options: Any) -> Any:
     jsonargparse.set_parsing_settings(
         import_path_denylist=["*"], import_path_allowlist=["sqdr.experiment.options"]
     )
-    jsonargparse.set_loader(_MODE, _load_yaml, exceptions=(yaml.YAMLError,))
+    jsonargparse.set_loader(_MODE, load_yaml, exceptions=(yaml.YAMLError,))
     return jsonargparse.ArgumentParser(
         description=description, exit_on_error=False, parser_mode=_MODE, **options
     )
@@ -122,7 +122,7 @@ def new_parser(description: str = "", **options: Any) -> Any:
 _MODE = "distinct-yaml"
 
 
-def _load_yaml(text: str) -> Any:
+def load_yaml(text: str) -> Any:
     """YAML as jsonargparse reads it, which would keep the last of two keys of one name.
 
     Raises:

@@ -289,6 +289,15 @@ class RunOptions:
             run=None if run is None else check_path("run", run),
         )
         new_optimizer(self, [{"params": [torch.zeros(1, requires_grad=True)]}])  # which checks them
+        if self.tensorboard and self.logger not in (None, "tensorboard"):
+            raise argument_error(
+                "logger", "be tensorboard where `tensorboard` is true", f"is {self.logger}"
+            )
+
+    @property
+    def metrics_logger(self) -> Logger | None:
+        """The logger that `logger` or `tensorboard` asks for."""
+        return "tensorboard" if self.tensorboard else self.logger
 
 
 @dataclass(frozen=True)

@@ -22,6 +22,8 @@ class Command:
             that can be checked before anything lasting happens, and returns what does the work, prints
             what it has found, and returns the exit code. A ValueError, ImportError or OSError of
             `prepare` is a call that cannot start; one of the work is not.
+        rewritten (callable): takes what is typed behind the name, and returns what it stands for.
+            Default: the same.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Command:
     main: Sequence[str]
     add_options: Callable[[Any], None]
     prepare: Callable[[Any], Callable[[], int]]
+    rewritten: Callable[[Sequence[str]], list[str]] = list
 
 
 def filled(kind: Any, namespace: Any, **values: Any) -> Any:

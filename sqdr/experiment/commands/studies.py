@@ -9,7 +9,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqdr.experiment.commands.command import Command, filled
-from sqdr.experiment.option_names import SET_BY_STUDIES, without
+from sqdr.experiment.option_names import SET_BY_STUDIES, load_yaml, without
 from sqdr.experiment.options import (
     ComparisonOptions,
     NoiseSweepOptions,
@@ -42,7 +42,7 @@ def _ignore_in_files(names: Collection[str], parser: Any) -> None:
 
     def parse_others(content: str, **how: Any) -> Any:
         with suppress(yaml.YAMLError, KeyError):  # which the parser reports
-            options = yaml.safe_load(content)
+            options = load_yaml(content)
             if isinstance(options, dict) and (others := without(options, names)) != options:
                 content = yaml.safe_dump(others)
         return parse_string(content, **how)

@@ -17,8 +17,9 @@ from sqdr.experiment.options import ReportOptions
 from sqdr.experiment.reports.energy import ENERGIES, Operations
 from sqdr.experiment.reports.measurement import Measurement, measure_on_test_images
 from sqdr.experiment.reports.pictures import NOT_ALWAYS, Picture, draw_pictures, recorded_parts
+from sqdr.experiment.training.epochs import is_finite
 from sqdr.experiment.training.finished import TrainedRun, read_run
-from sqdr.experiment.training.monitoring import is_finite, parameters_of_parts
+from sqdr.experiment.training.monitoring import parameters_of_parts
 from sqdr.files import whole_file
 from sqdr.noise import PLACES, NoiseModel, OnLastWire
 from sqdr.validation import argument_error

@@ -19,10 +19,10 @@ from sqdr.experiment.studies.shared_trials import (
     claim_study,
     finish_cells,
 )
+from sqdr.experiment.training.epochs import has_diverged
 from sqdr.experiment.training.finished import read_run
 from sqdr.experiment.training.preparation import build_model, prepare
 from sqdr.experiment.training.run import Run
-from sqdr.experiment.training.run_folder import has_diverged
 from sqdr.experiment.training.trainer import device_of
 from sqdr.files import whole_file, write_rows
 

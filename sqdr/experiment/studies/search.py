@@ -34,9 +34,8 @@ from sqdr.experiment.studies.shared_trials import (
     run_in_processes,
 )
 from sqdr.experiment.training.classifier import Classifier
-from sqdr.experiment.training.monitoring import EpochRows
+from sqdr.experiment.training.epochs import EpochRows, best_epoch, has_diverged
 from sqdr.experiment.training.preparation import prepare
-from sqdr.experiment.training.run_folder import best_epoch, has_diverged
 from sqdr.experiment.training.trainer import device_of, new_trainer, quiet
 from sqdr.files import whole_file, write_rows
 from sqdr.validation import argument_error, check_distinct, check_integer, check_number
@@ -256,12 +255,12 @@ def train(options: SearchOptions, parameters: Cell) -> list[float]:
 
     A training that diverges, and one whose parameters do not go together, has the worst value there is.
     """
-    epochs = EpochRows()
     try:
         training = with_values(options.training, parameters)
         data, model = prepare(training)
     except ValueError:
         return [_WORST[options.objective]]
+    epochs = EpochRows(training)
     classifier = Classifier(model, len(data.class_names), training)
     with quiet():
         trainer = new_trainer(

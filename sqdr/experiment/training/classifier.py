@@ -42,6 +42,7 @@ class Classifier(lightning.LightningModule):
             }
         )
         self.norms = nn.ModuleDict({part: Mean() for part in PARTS})
+        self.cross_entropy = Mean(**shared["test"])  # the loss without label smoothing
         self.confusion = MulticlassConfusionMatrix(num_class, **shared["test"])
         self._random_state = torch.get_rng_state()
         self._cuda_random_state: Tensor | None = None
@@ -60,8 +61,11 @@ class Classifier(lightning.LightningModule):
         self._evaluate("validation", batch)
 
     def test_step(self, batch: tuple[Tensor, Tensor]) -> None:
-        logits = self._evaluate("test", batch)[1]
-        self.confusion.update(logits, batch[1])
+        logits, labels = self._evaluate("test", batch)[1], batch[1]
+        self.confusion.update(logits, labels)
+        plain = nn.functional.cross_entropy(logits.double(), labels)
+        self.cross_entropy.update(plain, len(labels))
+        self.log("test_cross_entropy", self.cross_entropy, on_step=False, on_epoch=True)
 
     def on_train_batch_end(self, *_: Any) -> None:
         self.clamp_strengths()

@@ -11,8 +11,9 @@ from sqdr.circuit import ReuploadCircuit
 from sqdr.experiment.data.sets import ImageData
 from sqdr.experiment.options import RunOptions
 from sqdr.experiment.training.classifier import Classifier
+from sqdr.experiment.training.epochs import Row
 from sqdr.experiment.training.preparation import prepare
-from sqdr.experiment.training.run_folder import Row, RunFolder
+from sqdr.experiment.training.run_folder import RunFolder
 from sqdr.model import SQDR_CNN
 
 
@@ -26,7 +27,8 @@ class TrainedRun:
         best_epoch (int): the epoch of the weights.
         data (ImageData): its data.
         classifier (Classifier): with the weights of the best epoch, in evaluation mode.
-        initial_weights (Tensor of shape (n_blocks, n_wires, 3) or None): of the circuit, in radians.
+        initial_weights (Tensor of shape (n_blocks, n_wires, 3) or None): of the circuit, in radians;
+            None without a circuit, or if they were those of another model.
     """
 
     options: RunOptions
@@ -63,8 +65,10 @@ def read_run(path: Path, root: Path | None = None, download: bool = False) -> Tr
     folder.check_finished()
     options, rows = folder.read_options(), folder.read_metrics()
     where = replace(options.data, root=root or options.data.root, download=download)
-    data, model = prepare(replace(options, data=where))
-    initial = model.quantum.weights.detach().clone() if model.quantum else None
+    data, model = prepare(replace(options, data=where), initialise=False)
+    initial = None
+    if model.quantum and options.init_from is None:
+        initial = model.quantum.weights.detach().clone()
     classifier = Classifier(model, len(data.class_names), options)
     best_epoch = folder.load_best(classifier)
     if options.trainer.precision == "64-true":

@@ -1,18 +1,20 @@
-"""What a training run records beside loss and accuracy: gradients of the model's parts, TensorBoard."""
+"""What a training run records beside loss and accuracy: gradients of the model's parts, loggers."""
 
 from __future__ import annotations
 
-import math
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
 
 import lightning
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.loggers import Logger as LightningLogger
+from lightning.pytorch.loggers import MLFlowLogger, TensorBoardLogger, WandbLogger
 from torch import nn
 from torch.nn.utils import get_total_norm
 
 from sqdr.errors import MissingPackageError
+from sqdr.experiment.options import Logger
 from sqdr.model import SQDR_CNN
 
 #: Parts of a classifier, in the order in which images pass through them.
@@ -49,37 +51,6 @@ def parameters_of_parts(model: SQDR_CNN) -> dict[str, list[nn.Parameter]]:
     }
 
 
-class EpochRows(Callback):
-    """Keeps the metrics of each epoch; the validation loss of weights that are not finite is NaN.
-
-    Their neurons may be silent, and what follows from that would look like a loss.
-
-    Attributes:
-        rows (list of dict): the metrics of each finished epoch, with its number, counted from 0; part
-            of every checkpoint.
-    """
-
-    def __init__(self) -> None:
-        self.rows: list[dict[str, float]] = []
-
-    def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:
-        metrics = {name: float(value) for name, value in trainer.callback_metrics.items()}
-        if not is_finite(module):
-            metrics["validation_loss"] = math.nan
-        self.rows.append({"epoch": trainer.current_epoch, **metrics})
-
-    def state_dict(self) -> dict[str, Any]:
-        return {"rows": self.rows}
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.rows = state_dict["rows"]
-
-
-def is_finite(module: nn.Module) -> bool:
-    """Whether all weights are finite, those of a trained model unless training has diverged."""
-    return all(bool(tensor.isfinite().all()) for tensor in module.state_dict().values())
-
-
 class GradientNorms(Callback):
     """Logs the Euclidean norm of the gradient of each part, averaged over the steps of an epoch.
 
@@ -97,13 +68,18 @@ class GradientNorms(Callback):
                 module.log(gradient_norm_name(part), norm, on_step=False, on_epoch=True)
 
 
-def tensorboard_logger(folder: Path) -> TensorBoardLogger:
-    """What writes the metrics of the run in `folder` for TensorBoard; it touches no file yet.
+def new_logger(name: Logger, folder: Path) -> LightningLogger:
+    """What writes the metrics of the run in `folder`, into that folder; it touches no file yet.
 
     Raises:
-        MissingPackageError: if tensorboard is not installed.
+        MissingPackageError: if the logger's package is not installed.
     """
-    try:
-        return TensorBoardLogger(folder, name="", version="tensorboard")
-    except ModuleNotFoundError as error:
-        raise MissingPackageError("Option `tensorboard`", "tensorboard", "tensorboard") from error
+    if find_spec(name) is None:
+        raise MissingPackageError("Option `logger`", name, name)
+    match name:
+        case "tensorboard":
+            return TensorBoardLogger(folder, name="", version="tensorboard")
+        case "wandb":
+            return WandbLogger(name=folder.name, save_dir=folder, project="sqdr")
+        case "mlflow":
+            return MLFlowLogger("sqdr", run_name=folder.name, tracking_uri=f"file:{folder}/mlruns")

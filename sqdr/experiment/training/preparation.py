@@ -10,6 +10,7 @@ from torch import nn
 
 from sqdr.experiment.data.sets import ImageData
 from sqdr.experiment.options import ModelOptions, RunOptions, build_noise
+from sqdr.experiment.training.fine_tuning import take_weights
 from sqdr.experiment.training.trainer import quiet
 from sqdr.experiment.training.twins import make_twin
 from sqdr.model import SQDR_CNN
@@ -17,10 +18,11 @@ from sqdr.registry import load_backend
 from sqdr.validation import argument_error
 
 
-def prepare(options: RunOptions) -> tuple[ImageData, SQDR_CNN]:
+def prepare(options: RunOptions, initialise: bool = True) -> tuple[ImageData, SQDR_CNN]:
     """The data and the freshly initialised classifier of a run, each checked for what it depends on.
 
-    Random generators are seeded, so that training can follow.
+    Random generators are seeded, so that training can follow. With `initialise` the weights are those
+    of `init_from`, if it is given.
 
     Raises:
         As `Run`.
@@ -28,7 +30,10 @@ def prepare(options: RunOptions) -> tuple[ImageData, SQDR_CNN]:
     data = ImageData(options.data)
     with quiet():
         lightning.seed_everything(options.seed, verbose=False)
-    return data, build_model(options.model, data.in_channels, len(data.class_names))
+    model = build_model(options.model, data.in_channels, len(data.class_names))
+    if initialise and options.init_from is not None:
+        take_weights(model, options.init_from, build_model)
+    return data, model
 
 
 def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR_CNN:

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import math
 import signal
-import sys
 from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
 
 import lightning
-from lightning.pytorch.callbacks import Callback, RichProgressBar
+import torch
+from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from sqdr.experiment import plots
 from sqdr.experiment.option_names import as_configuration
 from sqdr.experiment.options import RunOptions
 from sqdr.experiment.training.classifier import Classifier
-from sqdr.experiment.training.monitoring import EpochRows, GradientNorms, tensorboard_logger
+from sqdr.experiment.training.epochs import EpochRows, Row, best_epoch, has_diverged
+from sqdr.experiment.training.monitoring import GradientNorms, new_logger
 from sqdr.experiment.training.preparation import prepare
-from sqdr.experiment.training.run_folder import Row, RunFolder, best_epoch, has_diverged, new_folder
+from sqdr.experiment.training.progress import RunProgress
+from sqdr.experiment.training.run_folder import RunFolder, new_folder
 from sqdr.experiment.training.trainer import count_processes, new_trainer, quiet
 from sqdr.experiment.training.within_epoch import CheckpointsWithinEpoch
 from sqdr.validation import argument_error
@@ -59,10 +61,11 @@ class Run:
         self.is_main_process = trainer.is_global_zero
         if self.is_main_process and options.run is not None:
             self._files.check(configuration, resume)
-        self.data, self.model = prepare(options)
+        begun = resume and self._files.last.exists()
+        self.data, self.model = prepare(options, initialise=not begun)
         self._classifier = Classifier(self.model, len(self.data.class_names), options)
-        if options.tensorboard:
-            tensorboard_logger(self.folder)  # which says whether it can be had
+        if options.metrics_logger:
+            new_logger(options.metrics_logger, self.folder)  # which says whether it can be had
         self._check_shares(trainer.world_size)
         self.checkpoint: Path | None = None
         self.accuracy: float | None = None
@@ -88,32 +91,34 @@ class Run:
         """Train, test the best epoch's weights, and write the run folder.
 
         Args:
-            show_progress (bool): whether to show a progress bar if stdout is a terminal. Default: True.
+            show_progress (bool): whether to show how far it is: a bar where stdout is a terminal,
+                elsewhere a line for each epoch. Default: True.
 
         Returns:
             float: accuracy on the test images, in [0, 1].
         """
         try:
             if self.accuracy is None:
-                self.accuracy = self._train_and_test(show_progress and sys.stdout.isatty())
+                self.accuracy = self._train_and_test(show_progress)
             return self.accuracy
         finally:
             self._files.release()
 
     def _train_and_test(self, show_progress: bool) -> float:
-        rows = RunFiles(self._files)
+        rows = RunFiles(self._files, self.options)
         within = CheckpointsWithinEpoch(self._files.last, self.options.checkpoint_minutes)
         callbacks: list[Callback] = [GradientNorms(), within, rows]
-        if show_progress:
-            callbacks.append(RichProgressBar())
+        if show_progress and self.is_main_process:
+            callbacks.append(RunProgress(self.data.batch_size))
+        logger = self.options.metrics_logger
         trainer = new_trainer(
             self.options.trainer,
             *self._processes,
             max_epochs=self.options.epochs,
             callbacks=callbacks,
-            logger=tensorboard_logger(self.folder) if self.options.tensorboard else False,
+            logger=new_logger(logger, self.folder) if logger else False,
             log_every_n_steps=1,
-            enable_progress_bar=show_progress,
+            enable_progress_bar=False,
             default_root_dir=self.folder,
         )
         try:
@@ -123,6 +128,10 @@ class Run:
             raise SystemExit(128 + signal.SIGTERM) from None
         accuracy = self._test(rows.rows) if self.is_main_process else math.nan
         of_all: float = trainer.strategy.broadcast(accuracy)
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            # A process that ends before the others have received may take the message with it.
+            torch.distributed.barrier()
+            torch.distributed.destroy_process_group()
         return of_all
 
     def _test(self, rows: list[Row]) -> float:
@@ -171,7 +180,7 @@ class Run:
                 "test images": len(data.test.labels),
                 "epoch of these weights": f"{best_epoch['epoch'] + 1} of {options.epochs}, "
                 "that of the lowest validation loss",
-                "optimiser": "AdamW with a one-cycle learning rate",
+                "optimiser": f"{options.optimizer} with a one-cycle learning rate",
                 "peak learning rate": options.learning_rate,
                 "peak learning rate of the head": "the same" if head_rate is None else head_rate,
                 "weight decay": options.weight_decay,
@@ -200,7 +209,9 @@ class Run:
     def _find_checkpoint(self) -> None:
         """Find out how far the run is; ValueError if its files are damaged."""
         self.accuracy = self._files.read_accuracy()
-        if self.accuracy is None and self._files.last.exists():
+        if self.accuracy is not None and self._files.best.exists():
+            self._files.load_best(self._classifier)
+        elif self.accuracy is None and self._files.last.exists():
             if self._files.load_last(self._classifier):
                 self._files.load_best(self._classifier)
             self.checkpoint = self._files.last
@@ -213,8 +224,8 @@ class RunFiles(EpochRows):
     last last.ckpt is done again, and writes the same files again.
     """
 
-    def __init__(self, folder: RunFolder) -> None:
-        super().__init__()
+    def __init__(self, folder: RunFolder, options: RunOptions) -> None:
+        super().__init__(options)
         self.folder = folder
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, module: lightning.LightningModule) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import math
 import shutil
 from argparse import ArgumentError
 from collections.abc import Mapping, Sequence
@@ -19,6 +18,7 @@ from sqdr.experiment.option_names import NOT_OF_RESULT, as_configuration, parse_
 from sqdr.experiment.options import RunOptions
 from sqdr.experiment.provenance import keep_provenance
 from sqdr.experiment.training.classifier import STAGES, Classifier
+from sqdr.experiment.training.epochs import Row, has_ended
 from sqdr.experiment.training.monitoring import PARTS, gradient_norm_name
 from sqdr.files import UNFINISHED, whole_file, write_rows
 from sqdr.validation import argument_error
@@ -30,20 +30,6 @@ _COLUMNS = ["epoch", *_METRICS, *map(gradient_norm_name, PARTS)]
 _LOCK = "run.lock"
 #: Of options that are younger than a run to resume.
 _DEFAULTS = as_configuration(RunOptions())
-
-#: Metrics of an epoch, with its number.
-Row = dict[str, float]
-
-
-def best_epoch(rows: Sequence[Row]) -> int:
-    """Index of the row with the lowest validation loss, the first of equal ones; NaN is the worst."""
-    losses = [row["validation_loss"] for row in rows]
-    return losses.index(min(losses, key=lambda loss: math.inf if math.isnan(loss) else loss))
-
-
-def has_diverged(rows: Sequence[Row]) -> bool:
-    """Whether even the best epoch has no finite loss."""
-    return not math.isfinite(rows[best_epoch(rows)]["validation_loss"])
 
 
 class RunFolder:
@@ -112,9 +98,9 @@ class RunFolder:
             if not file.is_file():
                 but = f"{self.path} has no {file.relative_to(self.path)}"
                 raise argument_error("run", "be the folder of a finished run", but)
-        n_epochs, n_rows = self.read_options().epochs, len(self.read_metrics())
-        if n_rows < n_epochs:
-            but = f"{self.path} has {n_rows} of {n_epochs} epochs"
+        options, rows = self.read_options(), self.read_metrics()
+        if not has_ended(rows, options):
+            but = f"{self.path} has {len(rows)} of {options.epochs} epochs"
             raise argument_error("run", "be the folder of a finished run", but)
 
     def read_options(self) -> RunOptions:

@@ -10,6 +10,7 @@ import lightning
 import pytest
 import resume_worker
 import torch
+import yaml
 from commands import PROCESSES, TRAINING, assert_refused
 from filelock import FileLock
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -238,11 +239,13 @@ def test_a_disk_that_is_full_from_the_start(tmp_path, monkeypatch, capfd):
 
 
 @pytest.mark.parametrize(("moment", "code"), [("termination", 143), ("interrupt", 130)])
-def test_a_stopped_run_says_so_by_its_exit_code_alone(moment, code, uninterrupted, tmp_path):
+def test_a_stopped_run_says_where_it_is_and_how_to_go_on(moment, code, uninterrupted, tmp_path):
     receiver, sender = PROCESSES.Pipe(duplex=False)
-    assert run(tmp_path / "run", moment=moment, fatal_call=15, errors=sender) == code
-    assert receiver.recv() == ""
-    assert run(tmp_path / "run", "--resume") == 0
+    folder = tmp_path / "run"
+    assert run(folder, moment=moment, fatal_call=15, errors=sender) == code
+    message = f"sqdr: stopped. The run is in {folder}; go on with: sqdr train --resume {folder}\n"
+    assert receiver.recv() == message
+    assert main(["train", "--resume", str(folder)]) == 0
     assert contents(tmp_path / "run") == contents(uninterrupted)
 
 
@@ -280,6 +283,30 @@ def test_other_options_are_refused(options, message, uninterrupted, capfd):
     assert line.startswith("sqdr: error: Argument `run` must be a new or empty folder, or one with")
     assert line.endswith(f"{message}\n")
     assert contents(uninterrupted) == before
+
+
+def test_other_options_beside_the_folder_are_refused_and_machines_may_differ(uninterrupted, capfd):
+    resume = ["train", "--resume", str(uninterrupted)]
+    assert_refused([*resume, "--epochs", "4"], "has epochs 3, not 4.", capfd)
+    assert_refused(["train", "--epochs", "4", *resume[1:]], "has epochs 3, not 4.", capfd)
+    assert main([*resume, "--data.root", "elsewhere", "--checkpoint_minutes", "5"]) == 0
+    assert main(["train", f"--resume={uninterrupted}"]) == 0
+
+
+def test_a_folder_without_a_configuration_is_not_resumed(tmp_path, capfd):
+    message = f"Argument `resume` must be the folder of a run, but {tmp_path} has no config.yaml."
+    assert_refused(["train", "--resume", str(tmp_path)], message, capfd)
+
+
+def test_a_run_of_an_older_version_has_the_defaults_of_younger_options(uninterrupted, tmp_path):
+    folder = shutil.copytree(uninterrupted, tmp_path / "run")
+    kept = yaml.safe_load((folder / "config.yaml").read_text())
+    for name in ("optimizer", "optimizer_options", "early_stopping", "init_from", "logger"):
+        del kept[name]
+    del kept["checkpoint_minutes"]
+    (folder / "config.yaml").write_text(yaml.safe_dump(kept))
+    assert main([*SMALL, "--run", str(folder), "--resume"]) == 0
+    assert main(["train", "--resume", str(folder)]) == 0
 
 
 def test_a_folder_that_is_no_run_is_refused(tmp_path, capfd):

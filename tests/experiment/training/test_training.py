@@ -296,3 +296,43 @@ def test_confusion_matrix_has_true_classes_in_rows():
         (1, 1, "4"),
     }
     assert axes.get_title() == "accuracy 87.5 %"
+
+
+def test_each_epoch_is_a_line_where_there_is_no_terminal(run_folder, tmp_path, capfd):
+    config = ["train", "--config", str(run_folder / "config.yaml"), "--run", str(tmp_path)]
+    assert main(config) == 0
+    lines = [line for line in capfd.readouterr().out.splitlines() if line.startswith("Epoch ")]
+    rows = read_rows(run_folder / "metrics.csv")
+    assert len(lines) == len(rows) == 2
+    for number, (line, row) in enumerate(zip(lines, rows, strict=True), 1):
+        assert line.startswith(
+            f"Epoch {number} of 2: training loss {float(row['training_loss']):.4f}, "
+            f"validation loss {float(row['validation_loss']):.4f}, "
+            f"validation accuracy {100 * float(row['validation_accuracy']):.2f} %, "
+        )
+        assert line.endswith(" left")
+    assert lines[-1].endswith(" images/s, 0:00:00 left")
+
+
+def test_the_cross_entropy_of_the_test_is_that_of_evaluate(run_folder, capfd):
+    (row,) = read_rows(run_folder / "test.csv")
+    assert main(["evaluate", "--model", str(run_folder / "model")]) == 0
+    table = capfd.readouterr().out.splitlines()
+    (cells,) = [line.split("|") for line in table if "native" in line]
+    assert float(cells[5]) == pytest.approx(float(row["test_cross_entropy"]), abs=1e-4)
+    assert float(row["test_loss"]) > float(row["test_cross_entropy"])  # with label smoothing
+
+
+@pytest.mark.parametrize("logger", ["wandb", "mlflow"])
+def test_a_logger_that_is_not_installed_is_named_at_once(logger, tmp_path, monkeypatch, capfd):
+    from sqdr.experiment.training import monitoring
+
+    monkeypatch.setattr(monitoring, "find_spec", lambda _: None)
+    options = ["--logger", logger, "--run", str(tmp_path / "run")]
+    assert_refused([*SMALL, *options], f'pip install "sqdr[{logger}]"', capfd)
+    assert not (tmp_path / "run").exists()
+
+
+def test_tensorboard_is_a_logger(tmp_path):
+    assert main([*SMALL, "--epochs", "1", "--logger", "tensorboard", "--run", str(tmp_path)]) == 0
+    assert len(list((tmp_path / "tensorboard").glob("events.out.*"))) == 1

@@ -1,0 +1,84 @@
+"""Trainings that begin with the weights of a shared model or of another run."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from commands import TRAINING
+
+import sqdr
+import sqdr.experiment
+from sqdr.experiment.training.preparation import prepare
+
+SHORT = replace(TRAINING, epochs=1)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A run whose last epoch is not its best."""
+    folder = tmp_path_factory.mktemp("runs") / "first"
+    return sqdr.experiment.train(replace(TRAINING, learning_rate=1.0, run=folder))
+
+
+def weights_of(checkpoint):
+    state = torch.load(checkpoint, weights_only=True)["state_dict"]
+    return {n.removeprefix("model."): v for n, v in state.items() if n.startswith("model.")}
+
+
+def same(weights, others):
+    return all(torch.equal(weights[name], others[name]) for name in weights)
+
+
+def test_a_run_gives_its_last_weights_and_a_model_its_own(run):
+    last = weights_of(run.folder / "checkpoints" / "last.ckpt")
+    best = weights_of(run.folder / "checkpoints" / "best.ckpt")
+    assert not same(last, best)
+    assert same(dict(run.model.state_dict()), best)
+    assert same(prepare(replace(SHORT, init_from=run.folder))[1].state_dict(), last)
+    assert same(prepare(replace(SHORT, init_from=run.folder / "model"))[1].state_dict(), best)
+
+
+def test_what_follows_is_drawn_as_without_it(run):
+    prepare(SHORT)
+    expected = torch.rand(3)
+    prepare(replace(SHORT, init_from=run.folder))
+    assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_head_for_other_classes_begins_anew(run):
+    options = replace(SHORT, data=replace(SHORT.data, classes=(3, 4)))
+    tuned = prepare(replace(options, init_from=run.folder))[1].state_dict()
+    fresh = prepare(options)[1].state_dict()
+    last = weights_of(run.folder / "checkpoints" / "last.ckpt")
+    of_head = [name for name in tuned if name.startswith("head")]
+    assert of_head
+    assert same({name: tuned[name] for name in of_head}, fresh)
+    assert same({name: tuned[name] for name in tuned if name not in of_head}, last)
+
+
+def test_a_resumed_run_needs_the_first_one_no_more(run, tmp_path):
+    options = replace(SHORT, init_from=run.folder, run=tmp_path / "second", epochs=1)
+    accuracy = sqdr.experiment.train(options).accuracy
+    (tmp_path / "second" / "test.csv").unlink()
+    moved = run.folder.rename(run.folder.with_name("moved"))
+    try:
+        assert sqdr.experiment.train(options, resume=True).accuracy == accuracy
+    finally:
+        moved.rename(run.folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [({"T": 3}, "has T 2, not 3"), ({"n_wires": 3}, "has n_wires 2, not 3"), ({"width": 2}, "width 1")],
+    ids=str,
+)
+def test_another_architecture_is_refused(change, message, run):
+    options = replace(SHORT, model=replace(SHORT.model, **change), init_from=run.folder)
+    with pytest.raises(ValueError, match=f"^Argument `init_from` must be a model with .*{message}"):
+        prepare(options)
+
+
+def test_a_folder_without_a_model_is_refused(tmp_path):
+    message = f"^Argument `init_from` must be the folder of a model or of a run, but {tmp_path} has"
+    with pytest.raises(ValueError, match=message):
+        prepare(replace(SHORT, init_from=tmp_path))
