@@ -230,9 +230,9 @@ class RunOptions:
         early_stopping: number of epochs without a lower validation loss after which training stops;
             none stands for never.
         optimizer: "AdamW", "Adam" or "SGD", of torch.optim.
-        optimizer_options: its further options, for instance {momentum: 0.9, nesterov: true}.
-        learning_rate: peak of the one-cycle schedule, with which Adam's first beta goes down and up
-            unless `optimizer_options` has betas.
+        optimizer_options: its further options, for instance {momentum: 0.9, nesterov: true}. Without
+            betas, the first one of AdamW and Adam goes down and up with the learning rate.
+        learning_rate: peak of the one-cycle schedule.
         head_learning_rate: the same for the head alone; none stands for `learning_rate`.
         weight_decay: decoupled for AdamW, part of the gradient for the others.
         label_smoothing: of the cross entropy that is trained on and that chooses the best epoch.

@@ -103,7 +103,6 @@ TRAIN = Command(
             "model.noise.after_rotation",
             "epochs",
             "learning_rate",
-            "init_from",
             "seed",
             "run",
             "resume",
