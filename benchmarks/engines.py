@@ -13,7 +13,9 @@ from case import CannotError, Case, Step
 from comparison import Engine, best_threads, settled_seconds
 
 LINEAR = "nn.Linear"
-NATIVE, COMPILED = "native", "native-compiled"
+NATIVE, COMPILED, OPERATIONS = "native", "native-compiled", "native, torch's operations"
+#: The native engine by one method, whichever it would choose.
+METHODS = ("causal-cone", "dense")
 
 #: Name -> module in `peers`, function in it, and its options.
 ENGINES: dict[str, tuple[str, str, dict[str, Any]]] = {
@@ -26,6 +28,8 @@ ENGINES: dict[str, tuple[str, str, dict[str, Any]]] = {
         "circuit_step",
         {"backend": "pennylane", "device": "lightning.qubit"},
     ),
+    **{name: ("sqdr_backends", "circuit_step", {"method": name}) for name in METHODS},
+    OPERATIONS: ("sqdr_backends", "operations_step", {}),
     LINEAR: ("sqdr_backends", "linear_step", {}),
     "published-pennylane": ("published", "pennylane_step", {}),
     "published-torchquantum": ("published", "torchquantum_step", {}),
@@ -34,9 +38,10 @@ ENGINES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "pyqtorch": ("pyqtorch", "create_step", {}),
     "torq-quantum": ("torq_quantum", "create_step", {}),
     "pennylane-jax": ("pennylane_jax", "create_step", {}),
+    "jax-scan": ("jax_scan", "create_step", {}),
 }
 #: XLA chooses its threads itself; compiled code runs on one.
-ONE_SETTING = (COMPILED, "tensorcircuit-ng", "pennylane-jax")
+ONE_SETTING = (COMPILED, "tensorcircuit-ng", "pennylane-jax", "jax-scan")
 #: Seconds beyond which the first step counts as any other.
 SLOW = 5
 #: Of the largest value or gradient, or of 1 where that is larger.

@@ -33,7 +33,7 @@ def multiply_adds(engine: str, sizes: dict[str, Any]) -> float | None:
         if n_blocks <= 2:
             return batch * n_wires * 16 * n_blocks
         dense = n_blocks * (4 * 4**n_wires if sizes["noisy"] else 8 * 2**n_wires)
-        return batch * n_wires * min(64 * n_blocks + 8**n_blocks // 8, dense)
+        return batch * n_wires * min(64 * n_blocks + 8**n_blocks, dense)
     if engine == "tensorcircuit-ng":
         return None
     return batch * n_wires * n_blocks * (4**n_wires if sizes["noisy"] else 2**n_wires)

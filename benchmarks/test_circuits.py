@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 from case import Case
 from comparison import compare
-from engines import COMPILED, LINEAR, NATIVE, engine
+from engines import COMPILED, LINEAR, METHODS, NATIVE, OPERATIONS, engine
 
 NOISES = (False, True)
 TWO, NOISY_TWO = (Case(9, 2, 16, noisy) for noisy in NOISES)
@@ -18,9 +18,36 @@ FOUR, NOISY_FOUR = (Case(9, 4, 16, noisy) for noisy in NOISES)
 HUNDRED, THOUSAND = (Case(n_wires, 2, 64, noisy=True) for n_wires in (100, 1000))
 SQDR = ("torchquantum", "pennylane")
 #: In environments of their own.
-PEERS = ("tensorcircuit-ng", "deepquantum", "pyqtorch", "torq-quantum", "pennylane-jax")
+PEERS = ("tensorcircuit-ng", "deepquantum", "pyqtorch", "torq-quantum", "pennylane-jax", "jax-scan")
 JITTED = ("tensorcircuit-ng", "pennylane-jax")
 
+#: Few wires and many blocks, as most re-uploading models are.
+DEEP = [
+    Case(n_wires, n_blocks, batch, noisy=False)
+    for n_wires, n_blocks, batch in (
+        (2, 10, 64),
+        (4, 10, 32),
+        (6, 10, 32),
+        (9, 8, 16),
+        (10, 12, 16),
+        (12, 8, 16),
+    )
+]
+#: Of the native engine, with kernels and without.
+OF_KERNELS = [
+    *(replace(case, noisy=True) for case in DEEP[1:3]),
+    Case(1000, 2, 64, noisy=True),
+    Case(1000, 4, 16, noisy=True),
+]
+#: Where one method becomes faster than another.
+OF_METHODS = [
+    Case(n_wires, n_blocks, 16, noisy)
+    for noisy, sizes in (
+        (False, ((4, 3), (4, 4), (6, 4), (6, 5), (9, 4), (9, 5), (9, 6), (12, 6))),
+        (True, ((3, 3), (3, 4), (4, 4), (4, 5), (5, 5), (6, 6))),
+    )
+    for n_wires, n_blocks in sizes
+]
 #: (what is timed, what it is compared with): each an engine and a case.
 SHORT = [
     ((NATIVE, TWO), ("torchquantum", TWO)),
@@ -43,6 +70,8 @@ FULL = [
     ((NATIVE, NOISY_TWO), ("published-pennylane", NOISY_TWO)),
     ((NATIVE, RING_TWO), ("published-torchquantum", RING_TWO)),
     ((COMPILED, NOISY_FOUR), (NATIVE, NOISY_FOUR)),
+    *(((NATIVE, case), (OPERATIONS, case)) for case in OF_KERNELS),
+    *(((METHODS[0], case), (METHODS[1], case)) for case in OF_METHODS),
 ]
 #: Growth of the native engine, against a yardstick that stays the same.
 SHORT_GROWTH = [
@@ -57,6 +86,7 @@ SHORT_WIRES = {False: (3, 6, 9, 12), True: (2, 4)}
 JITTED_WIRES = {False: (3, 6, 12), True: (2, 4, 6)}  # each takes long to compile
 PUBLISHED_WIRES = {False: (3, 6), True: (2, 4, 6)}
 BLOCKS = [Case(9, blocks, 16, noisy=False) for blocks in (2, 4, 8)]
+BLOCKS_OF_FOUR = [Case(4, blocks, 32, noisy=False) for blocks in (2, 4, 8, 16, 32)]
 BATCHES = [Case(9, 2, batch, noisy=False) for batch in (16, 64, 256, 1024)]
 GRID = [
     Case(n_wires, n_blocks, batch, noisy, dtype)
@@ -73,14 +103,17 @@ def comparisons(peer, full):
         dict: from a pair, as above, to the group of tables that it belongs to.
     """
     circuits, growth, grid = [], [], []
-    if peer:
+    if peer == "jax-scan":
+        circuits += beside(peer, DEEP)
+        growth += beside(peer, BLOCKS_OF_FOUR)
+    elif peer:
         circuits += beside(peer, (TWO, NOISY_TWO, FOUR))
         if peer in JITTED:
             circuits += [((COMPILED, case), (peer, case)) for case in (TWO, NOISY_TWO)]
         growth += beside(peer, wires_of(JITTED_WIRES if peer in JITTED else WIRES))
     else:
         circuits += SHORT + FULL * full
-        growth += [((NATIVE, case), (LINEAR, TWO)) for case in SHORT_GROWTH]
+        growth += [((NATIVE, case), (LINEAR, TWO)) for case in SHORT_GROWTH + BLOCKS_OF_FOUR]
         of_others = wires_of(WIRES) + BLOCKS + BATCHES if full else wires_of(SHORT_WIRES)
         growth += [pair for name in SQDR for pair in beside(name, of_others)]
         if full:

@@ -68,7 +68,7 @@ def test_factor():
     ("name", "sizes", "expected"),
     [
         ("native", {"n_wires": 100}, 16 * 100 * 32),
-        ("native-compiled", {"n_wires": 100, "n_blocks": 4}, 16 * 100 * (256 + 512)),
+        ("native-compiled", {"n_wires": 100, "n_blocks": 4}, 16 * 100 * (256 + 4096)),
         ("native", {"n_wires": 2, "n_blocks": 4}, 16 * 2 * 4 * 8 * 4),  # dense is cheaper
         ("torchquantum", {}, 16 * 9 * 2 * 2**9),
         ("torchquantum", {"noisy": True}, 16 * 9 * 2 * 4**9),

@@ -7,6 +7,7 @@ from case import NOISE, Case, Step, torch_step
 from torch import nn
 
 import sqdr
+from sqdr.backends.native import kernels
 
 
 def circuit_step(case: Case, backend: str = "native", **options: Any) -> Step:
@@ -24,6 +25,17 @@ def circuit_step(case: Case, backend: str = "native", **options: Any) -> Step:
         circuit.weights.copy_(torch.from_numpy(case.weights))
     circuit.to(case.device)
     return torch_step(case, circuit, circuit.weights)
+
+
+def operations_step(case: Case) -> Step:
+    """The native engine by torch's operations, as it is where there are no kernels."""
+    step = circuit_step(case)
+
+    def without_kernels() -> tuple[Any, Any, Any]:
+        with kernels.switched_off():
+            return step()
+
+    return without_kernels
 
 
 def linear_step(case: Case) -> Step:

@@ -32,16 +32,17 @@ class NativeCircuit(ReuploadCircuit):
     - "dense": any circuit. Exponential in the number of wires: a statevector, or with noise a vector of
       4 ** n_wires Pauli coefficients.
 
-    Of those that can evaluate the circuit, the one that needs the fewest multiply-adds is taken, by the
-    counts in `Method.multiply_adds`.
+    Of those that can evaluate the circuit, the cheapest is taken, by the counts in
+    `Method.multiply_adds`. On the CPU, values and first gradients come from kernels that Numba compiles
+    when the first circuit is evaluated, once on a machine, in some seconds; they use as many threads as
+    torch. All else, and everything where there are no kernels, is computed by operations of torch.
 
     Args:
         method (str or None): one of the above. None, the default, takes the cheapest.
-        compile (bool): evaluate and differentiate through `torch.compile`, which makes later calls two
-            to four times as fast. The first forward and backward pass then take 4 seconds for two
-            blocks and 17 for four (15 for two where the process has compiled nothing yet), less where
-            PyTorch's own cache on disk has the result; so do, once more, the first with another number
-            of samples or another dtype. Default: False.
+        compile (bool): evaluate and differentiate through `torch.compile`, on any device. It is meant
+            for CUDA: on the CPU, where kernels do as much without it, it makes the first pass wait for
+            a compiler, 4 seconds for two blocks and 17 for four, and as long once more for another
+            number of samples or another dtype. Default: False.
         **options: see `ReuploadCircuit`.
 
     Raises:

@@ -71,7 +71,7 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def multiply_adds(self) -> int:
-        """What one sample costs."""
+        """What one sample costs: multiply-adds, weighed by how long kernels take for them."""
 
     @abstractmethod
     def numbers_per_sample(self, needs_gradient: bool) -> int:
