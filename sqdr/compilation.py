@@ -9,20 +9,25 @@
         in_parallel(lambda start, stop: scale(x[start:stop], 2.0, out[start:stop]), len(x))
 
 Numba is imported at the first call of a kernel or of `problem`. What it has compiled is kept on disk
-and loaded by later processes. `NUMBA_DISABLE_JIT=1` in the environment turns all kernels off.
+and loaded by later processes, until the source of a kernel changes. `NUMBA_DISABLE_JIT=1` in the
+environment turns all kernels off.
 """
 
 from __future__ import annotations
 
 import functools
+import hashlib
 import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from itertools import pairwise
+from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
+
+from sqdr._version import __version__
 
 Result = TypeVar("Result")
 
@@ -63,6 +68,8 @@ class Kernel:
         except RuntimeError:  # no folder that can be written, neither beside the source nor the user's
             return compiled
         cache = compiled._cache  # which raises what goes wrong with its files
+        # Numba's own stamp is that of the function's file: other files' kernels are compiled into it.
+        cache._cache_file._source_stamp = cache._cache_file._source_stamp, _digest()
         cache.load_overload = _guarded(cache.load_overload, otherwise=_guarded(cache.flush))
         cache.save_overload = _guarded(cache.save_overload)
         return compiled
@@ -80,9 +87,21 @@ def kernel(function: Callable[..., Any]) -> Kernel:
     """Let Numba compile a function of a module when it is first called.
 
     Give it contiguous arrays: each other layout is one more set of types. A kernel may call kernels of
-    the same module, not of others, whose changes Numba's cache would not see.
+    its own module and of sqdr's modules and packages named `kernels`: a change in one of these, or in
+    `sqdr.vectors`, compiles all anew.
     """
     return Kernel(function)
+
+
+@functools.cache
+def _digest() -> str:
+    """Of sqdr's version and all sources that the machine code of its kernels may come from."""
+    here = Path(__file__).parent
+    places = "compilation.py", "vectors.py", "**/kernels.py", "**/kernels/*.py"
+    digest = hashlib.sha256(__version__.encode())
+    for source in (source for place in places for source in sorted(here.glob(place))):
+        digest.update(hashlib.sha256(source.read_bytes()).digest())
+    return digest.hexdigest()
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 import copy
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import threading
@@ -93,9 +94,14 @@ def scale(x, factor, out):
 def in_new_process(folder, **environment):
     """What a process prints that compiles a kernel whose source lies in `folder`."""
     (folder / "some_kernel.py").write_text(KERNEL)
+    return run(SCRIPT, folder, **environment)
+
+
+def run(script, folder, **environment):
+    """A new process, which gets the folder as its argument."""
     root = Path(compilation.__file__).parents[1]
     environment = {**os.environ, "PYTHONPATH": str(root), "PYTHONWARNINGS": "ignore", **environment}
-    command = [sys.executable, "-B", "-c", SCRIPT, str(folder)]
+    command = [sys.executable, "-B", "-c", script, str(folder)]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
 
 
@@ -105,6 +111,42 @@ def test_cache_spares_the_next_process_the_compiler(tmp_path):
     assert first.stdout == second.stdout == "None True\n"
     assert first.stderr.startswith("Compiling kernels, once on this machine")
     assert second.stderr == ""
+
+
+CALLING = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import calling_kernel
+print(calling_kernel.scaled(1.0))
+"""
+CALLING_KERNEL = """
+from sqdr.compilation import kernel
+from sqdr.kernels import factor
+
+@kernel
+def scaled(x):
+    return factor() * x
+"""
+CALLED_KERNEL = """
+from sqdr.compilation import kernel
+
+@kernel
+def factor():
+    return {}
+"""
+
+
+def test_change_of_a_kernel_that_another_calls_is_seen(tmp_path):
+    """Size and time are those of before, as those of a wheel's files may be."""
+    ignore, package = shutil.ignore_patterns("__pycache__"), tmp_path / "sqdr"
+    shutil.copytree(Path(compilation.__file__).parent, package, ignore=ignore)
+    (tmp_path / "calling_kernel.py").write_text(CALLING_KERNEL)
+    printed = []
+    for factor in (2, 3):
+        (package / "kernels.py").write_text(CALLED_KERNEL.format(factor))
+        os.utime(package / "kernels.py", (0, 0))
+        printed.append(run(CALLING, tmp_path, NUMBA_CACHE_DIR=str(tmp_path / "cache")).stdout)
+    assert printed == ["2.0\n", "3.0\n"]
 
 
 def test_without_a_folder_for_the_cache(tmp_path):
