@@ -9,5 +9,9 @@ MAX_ARGUMENTS = {
     "qdr_block": 100_000,
     "width": 1_000,
 }
+#: Wires of a circuit, and its blocks.
+MAX_SIZE = 10**9
+#: Measurements of a circuit; torch counts them in float64.
+MAX_SHOTS = 10**15
 #: Height and width of an image.
 MAX_IMAGE_SIZE = 10_000

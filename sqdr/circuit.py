@@ -13,9 +13,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sqdr.bounds import MAX_SHOTS, MAX_SIZE
 from sqdr.memory import check_memory
 from sqdr.noise import NoiseModel, Strength, check_probabilities
-from sqdr.validation import argument_error, check_integer, check_number
+from sqdr.processes import Generator, home
+from sqdr.validation import argument_error, check_integer, check_number, check_real_tensor
 
 Entanglement = (
     Literal["none", "linear", "circular"] | Sequence[Sequence[int]] | NDArray[np.integer[Any]]
@@ -103,8 +105,8 @@ class ReuploadCircuit(nn.Module, ABC):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self.n_wires = check_integer("n_wires", n_wires, 1)
-        self.n_blocks = check_integer("n_blocks", n_blocks, 1)
+        self._n_wires = check_integer("n_wires", n_wires, 1, MAX_SIZE)
+        self._n_blocks = check_integer("n_blocks", n_blocks, 1, MAX_SIZE)
         if noise is not None and not isinstance(noise, NoiseModel):
             raise argument_error("noise", "be a NoiseModel or None", f"is {noise!r}")
         self.shots = shots
@@ -117,9 +119,10 @@ class ReuploadCircuit(nn.Module, ABC):
         self._refuse_unless_capable("float64", "dtype", dtype, torch.float32)
         self.weights = nn.Parameter(torch.empty(self.n_blocks, self.n_wires, 3, dtype=dtype))
         # After the weights, which torch refuses to make for more wires than memory can hold.
-        self.pairs = entangled_pairs(entanglement, self.n_wires)
-        self.entanglement = entanglement if isinstance(entanglement, str) else self.pairs
+        self._pairs = entangled_pairs(entanglement, self.n_wires)
+        self._entanglement = entanglement if isinstance(entanglement, str) else self._pairs
         self._generator: torch.Generator | None = None
+        self._home_of_generator = home()
         self._register_noise(noise or NoiseModel())
         self.reset_parameters()
 
@@ -137,9 +140,7 @@ class ReuploadCircuit(nn.Module, ABC):
 
     def forward(self, angles: Tensor) -> Tensor:
         n_features = 3 * self.n_wires
-        if not isinstance(angles, Tensor) or not angles.is_floating_point():
-            kind = angles.dtype if isinstance(angles, Tensor) else type(angles).__name__
-            raise argument_error("angles", "be a floating-point tensor", f"is {kind}")
+        check_real_tensor("angles", angles)
         if angles.dim() == 0 or angles.shape[-1] != n_features:
             has = "is a scalar" if angles.dim() == 0 else f"has {angles.shape[-1]}"
             wires = "1 wire" if self.n_wires == 1 else f"{self.n_wires} wires"
@@ -230,12 +231,28 @@ class ReuploadCircuit(nn.Module, ABC):
         return not (self._noise_tensors or self._drawn_strengths)
 
     @property
+    def n_wires(self) -> int:
+        return self._n_wires
+
+    @property
+    def n_blocks(self) -> int:
+        return self._n_blocks
+
+    @property
+    def pairs(self) -> Pairs:
+        return self._pairs
+
+    @property
+    def entanglement(self) -> Entanglement:
+        return self._entanglement
+
+    @property
     def shots(self) -> int | None:
         return self._shots
 
     @shots.setter
     def shots(self, shots: int | None) -> None:
-        self._shots = None if shots is None else check_integer("shots", shots, 1)
+        self._shots = None if shots is None else check_integer("shots", shots, 1, MAX_SHOTS)
 
     @property
     def noise(self) -> NoiseModel | None:
@@ -248,12 +265,37 @@ class ReuploadCircuit(nn.Module, ABC):
         """Where noise and shots are drawn from, on the CPU; None for a circuit that draws neither.
 
         It is made when it is first asked for, with a seed from torch's default generator. The
-        `state_dict` does not hold its state; `generator.get_state()` gives it.
+        `state_dict` does not hold its state; `generator.get_state()` gives it. In a process that was
+        forked, and in a worker of a DataLoader, it is seeded anew, so that each draws for itself: by
+        its state and the order of the forks, or by the worker's seed, which follows torch's.
         """
-        if self._generator is None and (self.shots is not None or self._drawn_strengths):
+        here = home()
+        if self._generator is None:
+            if self.shots is None and not self._drawn_strengths:
+                return None
             seed = int(torch.randint(2**63 - 1, (), device="cpu"))
-            self._generator = torch.Generator().manual_seed(seed)
+            self._generator = Generator()
+            self._generator.manual_seed(seed)
+            if here.is_away:
+                self._generator.manual_seed(here.seed(seed))
+        elif here != self._home_of_generator:
+            self._generator.manual_seed(here.seed(self._generator))
+        self._home_of_generator = here
         return self._generator
+
+    def generator_to_draw_from(self) -> torch.Generator:
+        """`generator`, for a draw that is made now; each draw of a backend takes it from here.
+
+        Raises:
+            RuntimeError: within a backward pass, where `torch.utils.checkpoint` evaluates again and
+                would be given another draw, and a wrong gradient.
+        """
+        if torch.is_grad_enabled() and torch._C._current_graph_task_id() != -1:
+            raise RuntimeError(
+                "A circuit with drawn noise or shots cannot be evaluated again in a backward pass, "
+                "where it would draw anew: leave it out of torch.utils.checkpoint."
+            )
+        return cast(torch.Generator, self.generator)
 
     def realised_noise(self, angles: Tensor) -> NoiseModel:
         """The noise of one evaluation; a backend calls this once in `expectation_values`.
@@ -278,7 +320,7 @@ class ReuploadCircuit(nn.Module, ABC):
             check_probabilities(argument, tensor)
             realised[name] = tensor if name == "readout_error" else _with_three_axes(tensor)
         for name, strength in self._drawn_strengths.items():
-            generator = cast(torch.Generator, self.generator)
+            generator = self.generator_to_draw_from()
             realised[name] = _with_three_axes(strength.realise(angles, self.n_blocks, generator))
         in_dtype = {name: tensor.to(angles.dtype) for name, tensor in realised.items()}
         return self._noise.with_strengths(in_dtype)
@@ -307,7 +349,9 @@ class ReuploadCircuit(nn.Module, ABC):
         """Estimates of the expectation values `values`, each from `shots` measurements of its own."""
         probabilities = ((1 + values.detach().double().cpu()) / 2).clamp(0, 1)
         ups = torch.binomial(
-            torch.full_like(probabilities, shots), probabilities, generator=self.generator
+            torch.full_like(probabilities, shots),
+            probabilities,
+            generator=self.generator_to_draw_from(),
         )
         # What is added is zero, and has the gradient of the exact values.
         return (2 * ups / shots - 1).to(values) + (values - values.detach())
@@ -338,7 +382,7 @@ class ReuploadCircuit(nn.Module, ABC):
         else:
             options.setdefault("dtype", torch.float32)
         options.setdefault("entanglement", self.entanglement)
-        options.setdefault("noise", copy.deepcopy(self.noise))
+        options.setdefault("noise", self._copied_noise())
         with torch.random.fork_rng(devices=[]):  # the initial weights drawn here are thrown away
             circuit = create_circuit(
                 backend,
@@ -354,6 +398,17 @@ class ReuploadCircuit(nn.Module, ABC):
         if self._drawn_strengths:
             circuit._generator = copy.deepcopy(self.generator)
         return circuit.to(self.weights.device).train(self.training)
+
+    def _copied_noise(self) -> NoiseModel | None:
+        """The noise with strengths of its own; what is computed by a parametrisation is a Parameter."""
+        copies: dict[int, Any] = {}  # of strengths that two channels share, too
+        now = {
+            name: copy.deepcopy(strength, copies)
+            if strength.is_leaf
+            else nn.Parameter(strength.detach().clone())
+            for name, strength in ((name, getattr(self, name)) for name in self._noise_tensors)
+        }
+        return self._noise.with_strengths(now) or None
 
     def extra_repr(self) -> str:
         parts = [f"n_wires={self.n_wires}", f"n_blocks={self.n_blocks}"]
@@ -405,6 +460,9 @@ def in_working_dtype(
             values = evaluate(*inputs)
     else:  # entering the context costs as much as a tenth of a small circuit
         values = evaluate(*inputs)
+    if values.shape != inputs[0].shape[:2]:
+        must = f"return <Z> of shape {tuple(inputs[0].shape[:2])}"
+        raise argument_error("expectation_values", must, f"returns {tuple(values.shape)}")
     if angles.dim() != 2:
         values = values.reshape(*angles.shape[:-1], n_wires)
     return values.to(angles.dtype)

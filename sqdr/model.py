@@ -17,7 +17,7 @@ from sqdr.circuit import Backend, Entanglement, ReuploadCircuit
 from sqdr.noise import NoiseModel
 from sqdr.registry import create_circuit, registered_name
 from sqdr.spiking import MIN_IMAGE_SIZE, SpikingEncoder
-from sqdr.validation import argument_error, check_integer, check_number
+from sqdr.validation import argument_error, check_integer, check_number, check_real_tensor
 
 if TYPE_CHECKING:
     from sqdr.pretrained.about import About
@@ -98,8 +98,8 @@ class SQDR_CNN(nn.Module):
         self.T = check_integer("T", T, 1, MAX_ARGUMENTS["T"])
         self.in_channels = check_integer("in_channels", in_channels, 1, MAX_ARGUMENTS["in_channels"])
         self.num_class = check_integer("num_class", num_class, 1, MAX_ARGUMENTS["num_class"])
-        check_integer("n_wires", n_wires, 1, MAX_ARGUMENTS["n_wires"])
-        check_integer("qdr_block", qdr_block, 1, MAX_ARGUMENTS["qdr_block"])
+        n_wires = check_integer("n_wires", n_wires, 1, MAX_ARGUMENTS["n_wires"])
+        qdr_block = check_integer("qdr_block", qdr_block, 1, MAX_ARGUMENTS["qdr_block"])
         self.width = check_integer("width", width, 1, MAX_ARGUMENTS["width"])
         self.angle_scale = check_number("angle_scale", angle_scale)
         if head is None:
@@ -117,9 +117,9 @@ class SQDR_CNN(nn.Module):
             init_range=init_range,
             **options,
         )
-        self.spiking = SpikingEncoder(T, in_channels, 3 * n_wires, width)
+        self.spiking = SpikingEncoder(self.T, self.in_channels, 3 * n_wires, self.width)
         self.circuit = circuit
-        self.head = build_head(head, n_wires, num_class)
+        self.head = build_head(head, n_wires, self.num_class)
 
     def forward(self, images: Tensor) -> Tensor:
         return cast(Tensor, self.head(self.circuit(self.angles(images))))
@@ -215,9 +215,7 @@ class SQDR_CNN(nn.Module):
         return load(cls, Path(folder), backend, noise, options)
 
     def _check(self, images: Tensor) -> None:
-        if not isinstance(images, Tensor) or not images.is_floating_point():
-            kind = images.dtype if isinstance(images, Tensor) else type(images).__name__
-            raise argument_error("images", "be a floating-point tensor in [0, 1]", f"is {kind}")
+        check_real_tensor("images", images, "be a floating-point tensor in [0, 1]")
         must = f"have shape (batch, {self.in_channels}, height, width)"
         must += f" with height and width of at least {MIN_IMAGE_SIZE}"
         shape = tuple(images.shape)

@@ -5,7 +5,13 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import torch
+from torch import Tensor
+
 from sqdr.errors import ArgumentError
+
+#: In which is computed, or which are raised to such.
+REAL_DTYPES = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 
 
 def argument_error(name: str, must: str, but: str) -> ArgumentError:
@@ -48,6 +54,16 @@ def check_number(
     if not (math.isfinite(number) and minimum <= number <= maximum):
         raise argument_error(name, must, f"is {number!r}")
     return number
+
+
+def check_real_tensor(name: str, value: Any, must: str = "be a floating-point tensor") -> None:
+    """ValueError unless `value` is a dense tensor of real numbers of 16, 32 or 64 bits."""
+    if not isinstance(value, Tensor):
+        raise argument_error(name, must, f"is {type(value).__name__}")
+    if value.dtype not in REAL_DTYPES:
+        raise argument_error(name, must, f"is {value.dtype}")
+    if value.layout != torch.strided:
+        raise argument_error(name, f"{must}, and dense", f"is {value.layout}")
 
 
 def check_seed(name: str, seed: Any) -> int:

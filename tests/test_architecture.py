@@ -18,7 +18,7 @@ FLOORS = [
     ["registry", "spiking"],
     ["backends"],
     ["circuit"],
-    ["noise", "memory"],
+    ["noise", "memory", "processes"],
     ["validation", "files", "compilation"],
     ["errors", "bounds", "_version"],
 ]

@@ -194,7 +194,7 @@ class PennyLaneCircuit(ReuploadCircuit):
         """Of a device that measures: a number from the circuit's generator."""
         if self.shots is None or not self._takes_seed:
             return None
-        return int(torch.randint(2**31, (), generator=self.generator))
+        return int(torch.randint(2**31, (), generator=self.generator_to_draw_from()))
 
     def _samples_in_chunk(self, batch: int) -> int:
         if self.chunk_size is not None:

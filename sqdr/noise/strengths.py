@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sqdr.validation import argument_error, check_number
+from sqdr.validation import REAL_DTYPES, argument_error, check_number
 
 Number = float | Tensor
 
@@ -77,6 +77,9 @@ def check_probabilities(argument: str, strength: Tensor) -> None:
         ValueError: on the CPU; on CUDA and in compiled code an assertion reports them later, so that
             nothing waits for the device.
     """
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(strength):  # by vmap, which lets nobody see values
+        strength = functorch.get_unwrapped(strength)
     in_range = (strength >= 0) & (strength <= 1)  # False for NaN
     if strength.is_cuda or torch.compiler.is_compiling():
         torch._assert_async(in_range.all(), f"Argument `{argument}` must be in [0, 1], but is not.")
@@ -107,10 +110,14 @@ def check_strength(argument: str, value: Any) -> Number:
     if not value.is_leaf:
         must = "be a number, a plain tensor or an nn.Parameter"
         raise argument_error(argument, must, "is computed, and would not be computed anew")
-    is_real = value.dtype in (torch.float16, torch.bfloat16, torch.float32, torch.float64)
     if not (value.dim() or is_trained(value)):
         return check_number(argument, value.item(), 0, 1)
-    if not is_real or value.layout != torch.strided or value.dim() > 1 or value.numel() == 0:
+    if (
+        value.dtype not in REAL_DTYPES
+        or value.layout != torch.strided
+        or value.dim() > 1
+        or value.numel() == 0
+    ):
         must = "be a number or a dense tensor of one axis, of 16, 32 or 64 bits"
         what = f"has shape {tuple(value.shape)}, dtype {value.dtype} and layout {value.layout}"
         raise argument_error(argument, must, what)

@@ -30,9 +30,9 @@ def evaluate(evaluation: Evaluation, *inputs: Tensor) -> Tensor:
     """The value of `evaluation`, differentiable in all ways that torch knows.
 
     Reverse mode goes through `evaluation.backward`. Second derivatives, forward mode, the transforms of
-    `torch.func` and compiled code go through `evaluation.function`.
+    `torch.func`, compiled and traced code go through `evaluation.function`.
     """
-    if torch.compiler.is_compiling() or _is_transformed(inputs):
+    if is_traced() or _is_transformed(inputs):
         return evaluation.function(*inputs)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
         value: Tensor = _Node.apply(evaluation, *inputs)
@@ -86,7 +86,8 @@ class _Node(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        inputs, kept = ctx.saved_tensors[: ctx.n_inputs], ctx.saved_tensors[ctx.n_inputs :]
+        saved = ctx.saved_tensors  # read once, which is all that torch.utils.checkpoint allows
+        inputs, kept = saved[: ctx.n_inputs], saved[ctx.n_inputs :]
         is_one = torch._C._has_storage(grad)  # not several at once, by is_grads_batched=True
         if torch.is_grad_enabled() or not is_one or _is_transformed((grad,)):
             return None, *torch.func.vjp(ctx.evaluation.function, *inputs)[1](grad)
@@ -101,6 +102,11 @@ def are_plain(*tensors: Tensor) -> bool:
         and torch._C._get_tracing_state() is None
         and not _is_transformed(tensors)
     )
+
+
+def is_traced() -> bool:
+    """Whether torch.compile or torch.jit.trace makes a graph of what is done."""
+    return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
 
 
 def _is_transformed(tensors: Tensors) -> bool:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from sqdr.backends.native import kernels
-from sqdr.backends.native.autograd import Compiled, Evaluation, Tensors, are_plain, evaluate
+from sqdr.backends.native.autograd import Compiled, Evaluation, Tensors, are_plain, evaluate, is_traced
 from sqdr.backends.native.causal_cone import CausalCone
 from sqdr.backends.native.method import N_GENERAL, Method, Name, Shape
 from sqdr.backends.native.pauli_vector import PauliVector
@@ -69,7 +69,7 @@ class NativeCircuit(ReuploadCircuit):
         self._kernels: Evaluation | None = None
         weights = self.weights
         self.refuse_beyond_memory(1, weights.dtype, weights.device, needs_gradient=False)
-        self._method.make_tables()
+        self._method.tables_on(weights.device)
 
     @property
     def method(self) -> Name:
@@ -153,8 +153,7 @@ class NativeCircuit(ReuploadCircuit):
     def _noise_tensors_of(self, noise: NoiseModel, like: Tensor) -> Tensors:
         """The noise as the method takes it; kept if it is fixed, since copies to a GPU take time."""
         # A trace may work on tensors without values, of a class of their own.
-        is_traced = torch.compiler.is_compiling() or type(like) is not Tensor
-        if is_traced or not self.noise_is_fixed:
+        if is_traced() or type(like) is not Tensor or not self.noise_is_fixed:
             return self._method.noise_tensors(noise, like)
         key = like.dtype, like.device
         if key not in self._fixed_noise:

@@ -50,11 +50,8 @@ class Shape:
 class Method(nn.Module, ABC):
     """A way to evaluate circuits of one shape, exactly.
 
-    It is a module so that its tables, which are buffers and are not saved, move with the circuit.
-
     Args:
-        shape (Shape): of a circuit that the method can evaluate. Tables are made by `make_tables`, once
-            it is known that there is memory for them.
+        shape (Shape): of a circuit that the method can evaluate.
     """
 
     #: Of which `NativeCircuit` speaks.
@@ -63,6 +60,7 @@ class Method(nn.Module, ABC):
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
+        self._tables: dict[torch.device, Mapping[str, Tensor]] = {}
 
     @staticmethod
     @abstractmethod
@@ -113,12 +111,20 @@ class Method(nn.Module, ABC):
         return self.values(angles, weights, *noise)
 
     def tables(self) -> Mapping[str, Tensor]:
-        """Constants of the method by the names of its buffers."""
+        """Constants of the method by name, made anew, on the CPU."""
         return {}
 
-    def make_tables(self) -> None:
-        for name, table in self.tables().items():
-            self.register_buffer(name, table, persistent=False)
+    def tables_on(self, device: torch.device) -> Mapping[str, Tensor]:
+        """`tables` on a device, made when they are first asked for there.
+
+        They are no buffers, which a module that is made on the meta device and then filled with
+        weights would never get.
+        """
+        if device not in self._tables:
+            with torch.inference_mode(False), torch.device("cpu"):
+                tables = self.tables()
+            self._tables[device] = {name: table.to(device) for name, table in tables.items()}
+        return self._tables[device]
 
     def smaller_circuit(self) -> tuple[str, str]:
         """The argument that must change if not even one sample fits into memory, and how."""

@@ -17,8 +17,6 @@ class PauliVector(MatrixMethod):
     """The expectation values of all Pauli strings, advanced by each block."""
 
     name = "dense"
-    _cz_source: Tensor
-    _cz_signs: Tensor
 
     @staticmethod
     def can_evaluate(shape: Shape) -> bool:
@@ -42,7 +40,7 @@ class PauliVector(MatrixMethod):
 
     def tables(self) -> Mapping[str, Tensor]:
         source, signs = cz_permutation(self.shape.pairs, self.shape.n_wires)
-        return {"_cz_source": source, "_cz_signs": signs}
+        return {"source": source, "signs": signs}
 
     def kernels(self) -> Evaluation:
         from sqdr.backends.native.kernels.pauli_vector import PauliVectorByKernels
@@ -50,7 +48,8 @@ class PauliVector(MatrixMethod):
         return PauliVectorByKernels(self)
 
     def values_of_matrices(self, matrices: Tensor) -> Tensor:
-        return pauli_vector(matrices, self._cz_source, self._cz_signs.to(matrices.dtype))
+        tables = self.tables_on(matrices.device)
+        return pauli_vector(matrices, tables["source"], tables["signs"].to(matrices.dtype))
 
 
 def pauli_vector(matrices: Tensor, source: Tensor, signs: Tensor) -> Tensor:

@@ -19,8 +19,6 @@ class Statevector(Method):
     """All amplitudes, advanced by each block."""
 
     name = "dense"
-    _cz_signs: Tensor
-    _z_signs: Tensor
 
     @staticmethod
     def can_evaluate(shape: Shape) -> bool:
@@ -43,7 +41,7 @@ class Statevector(Method):
 
     def tables(self) -> Mapping[str, Tensor]:
         n = self.shape.n_wires
-        return {"_cz_signs": cz_signs(self.shape.pairs, n), "_z_signs": z_signs(-(-n // 2))}
+        return {"cz_signs": cz_signs(self.shape.pairs, n), "z_signs": z_signs(-(-n // 2))}
 
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
         return like.new_empty(0, 1, self.shape.n_wires), *readout_tensors(noise, like)
@@ -54,8 +52,9 @@ class Statevector(Method):
         return StatevectorByKernels(self)
 
     def values(self, angles: Tensor, weights: Tensor, *noise: Tensor) -> Tensor:
-        signs = self._cz_signs.to(angles.dtype), self._z_signs.to(angles.dtype)
-        return with_readout(statevector(block_quaternions(angles, weights), *signs), noise[1:])
+        tables = self.tables_on(angles.device).items()
+        signs = {name: table.to(angles.dtype) for name, table in tables}
+        return with_readout(statevector(block_quaternions(angles, weights), **signs), noise[1:])
 
 
 def statevector(quaternions: Tensor, cz_signs: Tensor, z_signs: Tensor) -> Tensor:

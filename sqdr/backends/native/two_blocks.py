@@ -25,7 +25,6 @@ class TwoBlocks(Method):
     """Products of Bloch vectors: the one CZ layer meets a product state, and <Z> is read behind it."""
 
     name = "closed-form"
-    _neighbours: Tensor
 
     @staticmethod
     def can_evaluate(shape: Shape) -> bool:
@@ -40,7 +39,7 @@ class TwoBlocks(Method):
     def tables(self) -> Mapping[str, Tensor]:
         if self.shape.topology in ("chain", "ring"):
             return {}
-        return {"_neighbours": neighbour_table(self.shape.pairs, self.shape.n_wires)}
+        return {"neighbours": neighbour_table(self.shape.pairs, self.shape.n_wires)}
 
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
         maps, n_wires = (
@@ -74,7 +73,7 @@ class TwoBlocks(Method):
             return on_chain(values)
         if self.shape.topology == "ring":
             return on_ring(values)
-        return on_table(values, self._neighbours)
+        return on_table(values, **self.tables_on(values.device))
 
 
 @dataclass(frozen=True)
