@@ -6,6 +6,9 @@ from collections.abc import Sequence
 
 from scipy.stats import t
 
+#: An interval of fewer values is so wide that it misleads: of two it is 13 times their distance.
+MIN_FOR_INTERVAL = 3
+
 
 def mean_and_interval(values: Sequence[float], confidence: float = 0.95) -> tuple[float, float]:
     """Mean and half the width of its confidence interval, by Student's t distribution.

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
-from sqdr.experiment.intervals import mean_and_interval
+from sqdr.experiment.intervals import MIN_FOR_INTERVAL, mean_and_interval
 from sqdr.noise import PLACES, Channel, NoiseModel, OnLastWire
 
 #: What a picture shows of a layer's neurons, of a circuit's wires and of its blocks.
@@ -106,8 +106,8 @@ def search_history(values: Sequence[float], objective: str, maximize: bool = Fal
 def noise_sweep(rows: Sequence[Mapping[str, Any]]) -> Figure:
     """Test accuracy against the strength of the noise, one panel for each channel of the tests.
 
-    Each panel has one line for each training noise: none, and the panel's own channel. Bars are 95 %
-    confidence intervals of the mean over seeds, by Student's t distribution.
+    Each panel has one line for each training noise: none, and the panel's own channel. Bars, side by
+    side, are 95 % confidence intervals of the mean, from three seeds on, by Student's t distribution.
 
     Args:
         rows (sequence of mappings): one for each test, with "training_channel" ("none" for training
@@ -132,7 +132,12 @@ def noise_sweep(rows: Sequence[Mapping[str, Any]]) -> Figure:
             )
             label = f"trained with strength {strength:g}" if strength else "trained without noise"
             marker = "osD^v"[style % 5]
-            axes.errorbar(*line, label=label, marker=marker, markersize=4, linewidth=1.2, capsize=2)
+            places, *of_places = line  # side by side, so that no bar hides another
+            aside = (style - (len(strengths) - 1) / 2) * 0.01 * max(places, default=0)
+            shifted = [place + aside for place in places]
+            axes.errorbar(
+                shifted, *of_places, label=label, marker=marker, markersize=4, linewidth=1.2, capsize=2
+            )
         axes.set(title=channel, ylim=(0, 103))
         axes.grid(alpha=0.3)
     for axes in panels.flat[len(channels) :]:
@@ -154,10 +159,52 @@ def _accuracy_line(
     strengths = sorted({row["test_strength"] for row in rows})
     rows = [row for row in rows if not math.isnan(row["accuracy"])]
     intervals = [
-        mean_and_interval([100 * row["accuracy"] for row in rows if row["test_strength"] == strength])
+        _mean_and_bar([100 * row["accuracy"] for row in rows if row["test_strength"] == strength])
         for strength in strengths
     ]
     return strengths, [mean for mean, _ in intervals], [half_width for _, half_width in intervals]
+
+
+def _mean_and_bar(values: Sequence[float]) -> tuple[float, float]:
+    """Mean and half width of its 95 % interval, NaN where there are too few values to show one."""
+    mean, half_width = mean_and_interval(values)
+    return mean, half_width if len(values) >= MIN_FOR_INTERVAL else math.nan
+
+
+def comparison(runs: Sequence[Mapping[str, Any]]) -> Figure:
+    """Test accuracy of each variant, and its difference to that of the quantum one with the same seed.
+
+    A point is a training; a diamond is the mean of a variant, and its bar, from three seeds on, a 95 %
+    confidence interval by Student's t distribution.
+
+    Args:
+        runs (sequence of mappings): with "variant", "seed" and "accuracy" (in [0, 1], NaN for one that
+            has diverged, which is left out), among them the variant "quantum".
+    """
+    variants = list(dict.fromkeys(run["variant"] for run in runs))
+    by_cell = {(run["variant"], run["seed"]): 100 * run["accuracy"] for run in runs}
+    figure = Figure(figsize=(9, 1.2 + 0.55 * len(variants)), dpi=150, layout="constrained")
+    panels = figure.subplots(1, 2, sharey=True)
+    for place, variant in enumerate(variants):
+        of_variant = {seed: value for (name, seed), value in by_cell.items() if name == variant}
+        differences = [value - by_cell["quantum", seed] for seed, value in of_variant.items()]
+        for axes, values in zip(panels, (list(of_variant.values()), differences), strict=True):
+            finite = [value for value in values if math.isfinite(value)]
+            if not finite or (axes is panels[1] and variant == "quantum"):
+                continue
+            mean, half_width = _mean_and_bar(finite)
+            places = [place - 0.18] * len(finite)
+            axes.plot(finite, places, "o", color="C0", alpha=0.6, markersize=4)
+            axes.errorbar(
+                mean, place + 0.12, xerr=half_width, fmt="D", color="black", markersize=4, capsize=3
+            )
+    panels[0].set(xlabel="test accuracy (%)", ylim=(len(variants) - 0.5, -0.5))
+    panels[0].set_yticks(range(len(variants)), variants)
+    panels[1].set(xlabel="difference to quantum (points)")
+    panels[1].axvline(0, color="0.3", linewidth=1)
+    for axes in panels:
+        axes.grid(axis="x", alpha=0.3)
+    return figure
 
 
 def gradient_norms(norms: Mapping[str, Sequence[float]]) -> Figure:

@@ -158,3 +158,47 @@ def test_a_console_that_cannot_print_a_character(tmp_path):
     )
     assert done.returncode == 2
     assert "Traceback" not in done.stderr
+
+
+def run_of(
+    folder, *, metrics="epoch,training_loss,training_accuracy,validation_loss,validation_accuracy\n"
+):
+    """A folder as that of a run which has begun."""
+    folder.mkdir(parents=True)
+    text = "epochs: 5\nmodel: {noise: {after_rotation: {BitFlip: 0.1}}}\n"
+    (folder / "config.yaml").write_text(text)
+    (folder / "metrics.csv").write_text(f"{metrics}0,1,0.5,1,0.5\n1,1,0.5,1,0.5\n")
+    return folder
+
+
+def test_runs_are_listed_with_what_is_known_of_them(tmp_path, capfd):
+    (run_of(tmp_path / "b-finished") / "test.csv").write_text("test_loss,test_accuracy\n1,0.925\n")
+    run_of(tmp_path / "a-begun")
+    run_of(tmp_path / "c-damaged", metrics="")
+    run_of(tmp_path / "study" / "trainings" / "one")
+    (tmp_path / "something").mkdir()
+    assert main(["runs", str(tmp_path)]) == 0
+    lines = [[c.strip() for c in line.split("|")[1:-1]] for line in capfd.readouterr().out.splitlines()]
+    rows = [line for line in lines if line and line[0].startswith(str(tmp_path))]
+    noise = "BitFlip 0.1 after rotations"
+    assert rows == [
+        [f"{tmp_path}/a-begun", "digits", "native", noise, "epoch 2 of 5", ""],
+        [f"{tmp_path}/b-finished", "digits", "native", noise, "finished", "92.50"],
+        [f"{tmp_path}/c-damaged", "", "", "", "damaged", ""],
+        [f"{tmp_path}/study/trainings/one", "digits", "native", noise, "epoch 2 of 5", ""],
+    ]
+
+
+def test_no_runs(tmp_path, capfd):
+    assert main(["runs", str(tmp_path)]) == 0
+    assert capfd.readouterr().out == "No runs here; `sqdr train` makes one\n"
+    assert_refused(["runs", str(tmp_path / "none")], "must be a folder that holds runs", capfd)
+
+
+def test_backends_are_listed_with_their_capabilities(capfd):
+    assert main(["backends"]) == 0
+    head, *lines = capfd.readouterr().out.splitlines()
+    assert head.split() == ["backend", "state", "package", "capabilities"]
+    (native,) = [line.split(maxsplit=4) for line in lines if line.startswith("native ")]
+    assert native[:3] == ["native", "works", "sqdr"]
+    assert native[4] == "noise, float64"

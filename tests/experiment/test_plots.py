@@ -149,3 +149,48 @@ def test_gradient_norms_have_a_line_for_each_part():
     assert [line.get_label() for line in axes.lines] == ["spiking"]
     assert axes.lines[0].get_xydata().tolist() == [[1, 1], [2, 2]]
     assert axes.get_yscale() == "log"
+
+
+RUNS = [
+    {"variant": variant, "seed": seed, "accuracy": accuracy}
+    for variant, accuracies in {"quantum": (0.8, 0.9, 0.7), "no circuit": (0.7, 0.9, 0.5)}.items()
+    for seed, accuracy in enumerate(accuracies)
+]
+
+
+def points_of(axes):
+    """Values of the points, and of the means with their bars."""
+    points = sorted(x for line in axes.lines if len(line.get_xdata()) > 1 for x in line.get_xdata())
+    bars = [container.lines for container in axes.containers]
+    return points, [
+        (line.get_xdata()[0], np.reshape(bar[0].get_segments()[0], (-1, 2))[:, 0])
+        for line, _, bar in bars
+    ]
+
+
+def test_a_comparison_shows_each_seed_its_mean_and_its_interval():
+    of_accuracy, of_difference = plots.comparison(RUNS).axes
+    points, bars = points_of(of_accuracy)
+    assert points == pytest.approx([50, 70, 70, 80, 90, 90])
+    assert [mean for mean, _ in bars] == pytest.approx([80, 70])
+    quantile = 4.302653  # Student's t of two degrees of freedom, 97.5 %
+    assert bars[0][1] == pytest.approx([80 - quantile * 10 / 3**0.5, 80 + quantile * 10 / 3**0.5])
+    ((mean, _),) = points_of(of_difference)[1]
+    assert mean == pytest.approx(-10)
+
+
+def test_two_seeds_have_no_interval():
+    of_accuracy, _ = plots.comparison([run for run in RUNS if run["seed"] < 2]).axes
+    assert all(np.isnan(bar).all() or not len(bar) for _, bar in points_of(of_accuracy)[1])
+
+
+def test_bars_of_a_sweep_stand_side_by_side():
+    rows = [
+        {"training_channel": c, "training_strength": s, "test_channel": "BitFlip", "seed": seed}
+        | {"test_strength": t, "accuracy": 0.5 + 0.1 * seed}
+        for c, s in (("none", 0.0), ("BitFlip", 0.1))
+        for t in (0.0, 0.5)
+        for seed in range(3)
+    ]
+    first, second = (container.lines[0] for container in plots.noise_sweep(rows).axes[0].containers)
+    assert (np.asarray(first.get_xdata()) < np.asarray(second.get_xdata())).all()

@@ -2,6 +2,7 @@
 
 from sqdr.experiment.commands.backends import BACKENDS, BENCH, CHECK_BACKEND
 from sqdr.experiment.commands.command import Command
+from sqdr.experiment.commands.runs import RUNS
 from sqdr.experiment.commands.studies import COMPARE, SEARCH, SWEEP_NOISE
 from sqdr.experiment.commands.train import TRAIN
 from sqdr.experiment.commands.trained import EVALUATE, PREDICT, REPORT
@@ -11,6 +12,7 @@ COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
         TRAIN,
+        RUNS,
         REPORT,
         SWEEP_NOISE,
         COMPARE,

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Callable, Iterator
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import torch
 
 import sqdr
+from sqdr.circuit import Capability
 from sqdr.errors import BackendError, MissingPackageError
 from sqdr.experiment.commands.command import Command, filled
 from sqdr.experiment.options import BenchOptions
@@ -68,23 +70,34 @@ def _bench(measurements: Iterator[BackendTime], n_backends: int) -> int:
 
 
 def _list_backends() -> int:
-    """One line for each backend: its name, whether it works here, and its version or the remedy."""
+    """A line for each backend: whether it works here, its version and capabilities, or the remedy."""
+    _print_backend("backend", "state", f"{'package':<28}capabilities")
     for name in backend_names():
         try:
             with torch.no_grad():
                 create_circuit(name, n_wires=2, n_blocks=2)(torch.zeros(1, 6))
         except MissingPackageError as error:
-            print(f"{name:<14}missing  {error}")
+            _print_backend(name, "missing", str(error))
         except BackendError as error:
-            print(f"{name:<14}broken   {error}")
+            _print_backend(name, "broken", str(error))
         except Exception as error:  # whatever a plugin raises, the other backends are listed
             summary = str(error).partition("\n")[0]
-            print(f"{name:<14}broken   {type(error).__name__}: {summary}")
+            _print_backend(name, "broken", f"{type(error).__name__}: {summary}")
         else:
-            print(f"{name:<14}works    {installed_version(name)}")
+            able = load_backend(name).capabilities
+            capabilities = ", ".join(c for c in get_args(Capability) if c in able)
+            _print_backend(name, "works", f"{installed_version(name):<28}{capabilities}".rstrip())
     for name, distribution in shadowed_plugins():
-        print(f"{name:<14}ignored  {distribution} registers this name, which is built in")
+        _print_backend(name, "ignored", f"{distribution} registers this name, which is built in")
     return 0
+
+
+def _print_backend(name: str, state: str, text: str) -> None:
+    """A line, or on a terminal the lines that it takes there."""
+    line = f"{name:<14}{state:<9}{text}"
+    if sys.stdout.isatty() and len(line) > 79:
+        line = textwrap.fill(line, 79, subsequent_indent=" " * 23, break_on_hyphens=False)
+    print(line)
 
 
 def _prepare_check(namespace: Any) -> Callable[[], int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shlex
+import sys
 from collections.abc import Callable, Collection, Sequence, Set
 from contextlib import suppress
 from functools import partial
@@ -17,6 +18,7 @@ from sqdr.experiment.options import (
     SearchOptions,
     TrainerOptions,
 )
+from sqdr.experiment.tables import print_table
 
 if TYPE_CHECKING:
     from sqdr.experiment.studies.comparison import Comparison, ComparisonFiles
@@ -69,8 +71,16 @@ def _prepare_comparison(namespace: Any) -> Callable[[], int]:
 
 
 def _show_comparison(comparison: Comparison, files: ComparisonFiles) -> None:
-    print(files.markdown.read_text(encoding="utf-8"))
-    print(f"{len(comparison.cells)} trainings: {files.markdown}, {files.table}, {files.runs}")
+    if sys.stdout.isatty():  # the wide columns are in the files
+        from sqdr.experiment.studies.comparison import as_texts
+
+        numbers = "accuracy (%)", "95 % interval", "difference", "95 % interval"
+        cells = map(as_texts, files.rows)
+        print_table(("variant",), numbers, ((name, *those) for name, _, *those, _ in cells))
+    else:
+        print(files.markdown.read_text(encoding="utf-8"))
+    written = files.markdown, files.picture, files.table, files.runs
+    print(f"{len(comparison.cells)} trainings: {', '.join(map(str, written))}")
     _tell_diverged(files.diverged)
 
 

@@ -12,8 +12,8 @@ from pathlib import Path
 from statistics import fmean, stdev
 from typing import Any
 
-from sqdr.experiment import tables
-from sqdr.experiment.intervals import mean_and_interval
+from sqdr.experiment import plots, tables
+from sqdr.experiment.intervals import MIN_FOR_INTERVAL, mean_and_interval
 from sqdr.experiment.options import ComparisonOptions, NoiseOptions, RunOptions
 from sqdr.experiment.studies.shared_trials import (
     DIVERGED,
@@ -121,15 +121,18 @@ def _train_and_test(
 
 @dataclass(frozen=True)
 class ComparisonFiles:
-    """What a finished comparison has written: its table, as Markdown and CSV, and a CSV of all runs.
+    """What a finished comparison has written: table (Markdown, CSV), CSV of all runs, picture (PNG).
 
     Attributes:
+        rows (list of dict): of `summary`.
         diverged (list of str): the trainings that have diverged, and are in no mean.
     """
 
     markdown: Path
     table: Path
     runs: Path
+    picture: Path
+    rows: Sequence[Mapping[str, Any]]
     diverged: Sequence[str] = ()
 
 
@@ -172,12 +175,19 @@ class Comparison:
             return None
         rows = summary(runs)
         files = ComparisonFiles(
-            folder / "comparison.md", folder / "comparison.csv", folder / "runs.csv", diverged(runs)
+            folder / "comparison.md",
+            folder / "comparison.csv",
+            folder / "runs.csv",
+            folder / "comparison.png",
+            rows,
+            diverged(runs),
         )
         write_rows(files.runs, _RUN_COLUMNS, runs)
         write_rows(files.table, _COLUMNS, rows)
         with whole_file(files.markdown) as unfinished:
             unfinished.write_text(as_markdown(rows), encoding="utf-8")
+        with whole_file(files.picture) as unfinished:
+            plots.comparison(runs).savefig(unfinished)
         return files
 
 
@@ -235,10 +245,11 @@ def as_markdown(rows: Sequence[Mapping[str, Any]]) -> str:
         "95 % interval",
         "seconds per run",
     ]
-    return tables.markdown(["variant"], numbers, map(_as_text, rows)) + "\n"
+    return tables.markdown(["variant"], numbers, map(as_texts, rows)) + "\n"
 
 
-def _as_text(row: Mapping[str, Any]) -> list[str]:
+def as_texts(row: Mapping[str, Any]) -> list[str]:
+    """A row of `summary` as the cells of `as_markdown`."""
     diverged = f" ({row['diverged']} diverged)" if row["diverged"] else ""
     accuracy = [_percent(row["accuracy"])]
     if row["trainings"] > 1:
@@ -262,6 +273,6 @@ def _percent(value: float, sign: str = "") -> str:
 
 def _interval(row: Mapping[str, Any], name: str, sign: str = "") -> str:
     half_width = row["half_width" if name == "accuracy" else f"{name}_half_width"]
-    if row["trainings"] < 3 or math.isnan(half_width):
+    if row["trainings"] < MIN_FOR_INTERVAL or math.isnan(half_width):
         return ""
     return f"{_percent(row[name] - half_width, sign)} to {_percent(row[name] + half_width, sign)}"
