@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqdr.experiment.options import RunOptions
+from sqdr.experiment.options import EvaluationOptions, PredictionOptions, ReportOptions, RunOptions
 
 if TYPE_CHECKING:
+    from sqdr.experiment.evaluation import Evaluation, ImagePrediction
     from sqdr.experiment.training.run import Run
 
 
@@ -33,3 +36,66 @@ def train(options: RunOptions, *, resume: bool = False, show_progress: bool = Fa
     run = Run(options, resume)
     run.train(show_progress)
     return run
+
+
+def evaluate(options: EvaluationOptions) -> list[Evaluation]:
+    """Test a trained model on backends and with noises, all on the same test images.
+
+    Args:
+        options (EvaluationOptions): see there.
+
+    Returns:
+        list of Evaluation: one for each backend and noise, with `accuracy` in [0, 1] and mean
+            `cross_entropy` in nats.
+
+    Raises:
+        ValueError: if a backend cannot simulate a noise, the test images do not fit the model, or a
+            file of the model is broken.
+        FileNotFoundError: if the model or the data set is missing.
+        ImportError: if a package that is needed is missing.
+    """
+    from sqdr.experiment.evaluation import evaluate
+
+    return evaluate(options)
+
+
+def predict(images: Iterable[str | Path], options: PredictionOptions) -> list[ImagePrediction]:
+    """Classify image files with a trained model.
+
+    Args:
+        images (iterable of paths): image files, and folders of them.
+        options (PredictionOptions): the model, and how many classes of each image.
+
+    Returns:
+        list of ImagePrediction: one for each file, with its most probable `classes`; one that cannot be
+            read has none, and says why in `fault`.
+
+    Raises:
+        ValueError: if a file of the model is broken, or a folder holds no image.
+        FileNotFoundError: if the model is missing.
+        ImportError: if a package that is needed is missing.
+    """
+    from sqdr.experiment.data.images import image_files
+    from sqdr.experiment.evaluation import Predictor
+
+    return list(Predictor(options).predict(image_files(map(Path, images))))
+
+
+def report(options: ReportOptions, *, show_progress: bool = False) -> Path:
+    """Write a report on a finished run: one page of HTML and its pictures, into `report` in its folder.
+
+    Args:
+        options (ReportOptions): see there.
+        show_progress (bool): whether to show a progress bar if stdout is a terminal. Default: False.
+
+    Returns:
+        Path: of the page.
+
+    Raises:
+        ValueError: if the folder is not that of a finished run, or the training has diverged.
+        FileNotFoundError: if the data set is not there and may not be downloaded.
+        ImportError: if a package that is needed is missing.
+    """
+    from sqdr.experiment.reports.page import Report
+
+    return Report(options).write(show_progress)

@@ -13,7 +13,7 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from sqdr.experiment.data.images import image_files, is_bright_outside, read_image, resized
+from sqdr.experiment.data.images import is_bright_outside, read_image, resized
 from sqdr.experiment.data.sets import ImageData
 from sqdr.experiment.options import (
     DataName,
@@ -135,24 +135,6 @@ class Predictor:
             yield ImagePrediction(file, classes, is_bright_outside=is_bright_outside(image[0]))
 
 
-def predict(images: Iterable[str | Path], options: PredictionOptions) -> list[ImagePrediction]:
-    """Classify image files with a trained model, as `sqdr predict` does.
-
-    Args:
-        images (iterable of paths): image files, and folders of them.
-        options (PredictionOptions): the model, and how many classes of each image.
-
-    Returns:
-        list of ImagePrediction: one for each file. One that cannot be read says why.
-
-    Raises:
-        ValueError: if a file of the model is broken, or a folder holds no image.
-        FileNotFoundError: if the model is missing.
-        ImportError: if a package that is needed is missing.
-    """
-    return list(Predictor(options).predict(image_files(map(Path, images))))
-
-
 def model_folder(path: Path) -> Path:
     """The folder of a model, which that of a finished run holds as `model`.
 
@@ -168,20 +150,7 @@ def model_folder(path: Path) -> Path:
 
 
 def evaluate(options: EvaluationOptions) -> list[Evaluation]:
-    """Test a trained model on each backend with each noise, as `sqdr evaluate` does.
-
-    Args:
-        options (EvaluationOptions): the model, backends, noises and test images.
-
-    Returns:
-        list of Evaluation: one for each backend and noise, all on the same test images.
-
-    Raises:
-        ValueError: if an option is out of its domain, a backend cannot simulate a noise, the test
-            images do not fit the model, or a file of the model is broken.
-        FileNotFoundError: if the model or the data set is missing.
-        ImportError: if a package that is needed is missing.
-    """
+    """See `sqdr.experiment.evaluate`."""
     folder = model_folder(options.model)
     config = read_config(folder)
     saved = SQDR_CNN.from_pretrained(folder, "native")  # which has every noise

@@ -8,10 +8,10 @@ from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
 
 import sqdr
+import sqdr.experiment
 from sqdr.experiment.cli import main
 from sqdr.experiment.data.sets import ImageData
-from sqdr.experiment.evaluation import predict
-from sqdr.experiment.options import DataOptions, PredictionOptions
+from sqdr.experiment.options import DataOptions, EvaluationOptions, PredictionOptions
 
 CLASSES = (3, 8, 0)
 NOISE = sqdr.NoiseModel((sqdr.BitFlip(0.02), sqdr.Depolarizing(0.1)))
@@ -138,7 +138,7 @@ def test_the_run_stands_for_its_model(folder, tmp_path, capfd):
 
 def test_predictions_from_python(model, folder, tmp_path):
     files, images = write_images(tmp_path, images_to_test().images[:3])
-    predicted = predict(files, PredictionOptions(folder, top=2))
+    predicted = sqdr.experiment.predict(files, PredictionOptions(folder, top=2))
     probabilities = model(images).softmax(1).topk(2).values.detach()
     assert [str(image.file) for image in predicted] == files
     computed = [[p for _, p in image.classes] for image in predicted]
@@ -181,6 +181,13 @@ def test_a_wrong_prediction_is_one_line(options, message, folder, tmp_path, monk
     (tmp_path / "run" / "config.yaml").write_text("")
     assert folder.exists()
     assert_refused(["predict", *options], message, capfd)
+
+
+def test_an_evaluation_from_python(model, folder):
+    (row,) = sqdr.experiment.evaluate(EvaluationOptions(folder))
+    images, labels = images_to_test()
+    assert row.accuracy == pytest.approx(accuracy_score(labels, model(images).argmax(1)))
+    assert row.n_images == len(labels)
 
 
 def table(output):

@@ -40,7 +40,8 @@ def _list(runs: Sequence[Path]) -> int:
 
 
 def _row(path: Path) -> list[str]:
-    from sqdr.experiment.training.run_folder import RunFolder, has_diverged
+    from sqdr.experiment.training.epochs import has_diverged
+    from sqdr.experiment.training.run_folder import RunFolder
 
     folder = RunFolder(path)
     try:
