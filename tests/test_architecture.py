@@ -34,6 +34,7 @@ EXPERIMENT_FLOORS = [
     ["folders"],
     ["option_names"],
     ["options", "intervals", "provenance", "tables"],
+    ["data_names"],
 ]
 #: Imports where they are called, of what a user asks for by name: the doors between the rooms.
 DOORS = {

@@ -16,7 +16,6 @@ from torch import Tensor
 from sqdr.experiment.data.images import is_bright_outside, read_image, resized
 from sqdr.experiment.data.sets import ImageData
 from sqdr.experiment.options import (
-    DataName,
     DataOptions,
     EvaluationData,
     EvaluationOptions,
@@ -198,7 +197,7 @@ def _test_images(
         raise argument_error("data.name", "name a data set, since the model names none", "does not")
     data = ImageData(
         DataOptions(
-            name=cast(DataName, name),
+            name=name,
             root=where.root,
             download=where.download,
             classes=config.data_classes,

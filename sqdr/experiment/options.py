@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 import torch
 
 from sqdr.bounds import MAX_ARGUMENTS, MAX_IMAGE_SIZE
+from sqdr.experiment.data_names import check_data_name
 from sqdr.model import Head
 from sqdr.noise import NoiseModel
 from sqdr.spiking import MIN_IMAGE_SIZE
@@ -25,7 +26,6 @@ from sqdr.validation import (
 
 #: What stands in the place of the circuit; see `make_twin`.
 Variant = Literal["quantum", "frozen", "mlp", "none"]
-DataName = Literal["digits", "mnist", "fashion-mnist", "kmnist", "cifar10"]
 Augmentation = Literal["none", "affine", "flip"]
 Accelerator = Literal["auto", "cpu", "gpu"]
 Precision = Literal["32-true", "64-true"]
@@ -71,7 +71,8 @@ class DataOptions:
 
     Args:
         name: "digits" (scikit-learn's 1,797 images of 8 x 8, bundled), or torchvision's "mnist",
-            "fashion-mnist", "kmnist" or "cifar10".
+            "fashion-mnist", "kmnist" or "cifar10"; or one of another distribution, by its entry point
+            (group `sqdr.datasets`).
         root: folder of torchvision's data sets.
         download: whether torchvision may download a data set that is not in `root`.
         classes: labels to keep, all if empty; the model's classes follow this order.
@@ -83,7 +84,7 @@ class DataOptions:
             (random horizontal flips, as the published code does for every data set).
     """
 
-    name: DataName = field(default="digits", metadata=OF_TASK)
+    name: str = field(default="digits", metadata=OF_TASK)
     root: Path = field(default=Path("datasets"), metadata=OF_MACHINE)
     download: bool = field(default=False, metadata=OF_MACHINE)
     classes: Sequence[int] = field(default=(), metadata=OF_TASK)
@@ -93,7 +94,7 @@ class DataOptions:
     augmentation: Augmentation = "affine"
 
     def __post_init__(self) -> None:
-        check_choice("name", self.name, DataName)
+        check_data_name("name", self.name)
         check_choice("augmentation", self.augmentation, Augmentation)
         size = self.image_size
         if size is not None:
@@ -484,7 +485,7 @@ class EvaluationData:
         download: whether torchvision may download a data set that is not in `root`.
     """
 
-    name: DataName | None = None
+    name: str | None = None
     root: Path = Path("datasets")
     download: bool = False
 

@@ -1,4 +1,4 @@
-"""Image data sets: scikit-learn's digits, which need no download, and four of torchvision's."""
+"""Image data sets: scikit-learn's digits, which need no download, four of torchvision's, others."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from sqdr.experiment.data.images import resized
 from sqdr.experiment.data.sharing import WHOLE, Place, Share, SharedBatches
-from sqdr.experiment.options import DataName, DataOptions
+from sqdr.experiment.data_names import BUILT_IN, entry_of
+from sqdr.experiment.options import DataOptions
 from sqdr.validation import argument_error
 
 _TORCHVISION = {
@@ -119,14 +120,20 @@ class ImageData(lightning.LightningDataModule):
         return Images(resized(split.images, size), split.labels)
 
 
-def load_images(name: DataName, root: Path, download: bool) -> tuple[Images, Images, list[str]]:
+def load_images(name: str, root: Path, download: bool) -> tuple[Images, Images, list[str]]:
     """Training images, test images and class names of a data set.
+
+    A data set of another distribution is a function that takes `root` and `download` and returns the
+    same: two pairs of images (n, channels, height, width), floating-point in [0, 1], and labels (n,),
+    integers from 0, and the names of the classes.
 
     Args:
         name (str): as in `DataOptions`.
         root (Path): folder of torchvision's data sets.
         download (bool): whether a missing one may be downloaded.
     """
+    if name not in BUILT_IN:
+        return _of_another(name, root, download)
     if name == "digits":
         images, labels = load_digits(return_X_y=True)
         images = torch.as_tensor(images, dtype=torch.float32).reshape(-1, 1, 8, 8) / 16
@@ -150,6 +157,31 @@ def load_images(name: DataName, root: Path, download: bool) -> tuple[Images, Ima
             ) from error
         reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise ValueError(f"Data set {name} in {root} cannot be read: {reason}") from error
+
+
+def _of_another(name: str, root: Path, download: bool) -> tuple[Images, Images, list[str]]:
+    """A data set of another distribution, checked, whose faults are said to be its own."""
+    entry = entry_of(name)
+    try:
+        (images, labels), (test_images, test_labels), names = entry.load()(root, download)
+        train = _checked_images(images, labels, len(names))
+        test = _checked_images(test_images, test_labels, len(names))
+        return train, test, [str(class_name) for class_name in names]
+    except Exception as error:  # whatever another's function raises
+        reason = f"{type(error).__name__}: {str(error).partition(chr(10))[0]}"
+        raise ValueError(f"Data set {name} ({entry.value}) cannot be read: {reason}") from error
+
+
+def _checked_images(images: Tensor, labels: Tensor, n_classes: int) -> Images:
+    """Images and labels of a data set, in float32 and int64."""
+    if images.dim() != 4 or not images.is_floating_point() or labels.shape != images.shape[:1]:
+        shapes = f"{tuple(images.shape)} {images.dtype} and {tuple(labels.shape)}"
+        raise ValueError(f"images must be (n, channels, height, width) and labels (n,), not {shapes}")
+    if len(labels) == 0 or not ((images >= 0) & (images <= 1)).all():
+        raise ValueError("there must be images, with values in [0, 1]")
+    if not 0 <= labels.min() <= labels.max() < n_classes:
+        raise ValueError(f"its labels are not all from 0 to {n_classes - 1}")
+    return Images(images.float(), labels.long())
 
 
 def _download_lock(root: Path) -> AbstractContextManager[object]:
