@@ -1,6 +1,7 @@
 """One autograd node for a whole circuit, in place of one for each of its operations."""
 
 from collections.abc import Callable, Sequence
+from itertools import count
 from types import FunctionType
 from typing import Any, Protocol
 
@@ -121,7 +122,11 @@ def _is_transformed(tensors: Tensors) -> bool:
 
 def _compile(function: Any) -> Callable[..., Any]:
     # PyTorch counts recompilations per code object, over all circuits of the process, and raises
-    # beyond eight: so each circuit compiles code objects of its own.
-    code = function.__code__.replace()
+    # beyond eight; sizes that differ between circuits of one name it takes for symbols, which it does
+    # not always compile on CUDA. So each circuit compiles code objects and names of its own.
+    code = function.__code__.replace(co_name=f"{function.__name__}_{next(_NUMBERS)}")
     own = FunctionType(code, function.__globals__, closure=function.__closure__)
     return torch.compile(own)
+
+
+_NUMBERS = count()
