@@ -28,9 +28,11 @@ Head = Literal["linear-relu", "linear", "none"]
 class SQDR_CNN(nn.Module):
     """The hybrid spiking-quantum image classifier of arXiv 2512.03895.
 
-    The positional arguments are those of the published code, and the defaults are its architecture
-    with two faults mended: the spiking front end yields the 3 * n_wires angles that the circuit reads,
-    and nothing is kept from one call to the next.
+    The positional arguments are those of the published code, and the architecture is its own with two
+    faults mended: the spiking front end yields the 3 * n_wires angles that the circuit reads, and
+    nothing is kept from one call to the next. The defaults differ from it in two, which train: a ReLU
+    on the logits leaves many of them dead from the start, and angles are up to pi instead of 1.
+    `published` has the published defaults.
 
     Args:
         T (int): number of time steps of the spiking front end.
@@ -41,21 +43,22 @@ class SQDR_CNN(nn.Module):
         init_mode (str): "normal" or "uniform", see `ReuploadCircuit`. Default: "normal".
         init_range (pair of floats): bounds of the initial circuit weights, in radians. Default:
             (0, 2 * pi).
-        use_mlp (bool): the published switch of the head: True stands for head="linear-relu", False for
-            head="none". Default: True.
+        use_mlp (bool): the published switch of the head; False stands for head="none". Default: True.
         backend (str or class): one of `sqdr.backend_names()`, or a subclass of `ReuploadCircuit`.
             Default: "native".
         noise (NoiseModel or None): noise of the circuit. Default: None.
         entanglement (str or sequence of pairs): see `ReuploadCircuit`. Default: "linear".
         width (int): factor of the front end's channels. Default: 1.
-        angle_scale (float): factor from firing rates to angles in radians. Default: 1.
-        head (str or None): what makes logits of the n_wires expectation values: "linear-relu", the
-            published linear layer with a ReLU on the logits; "linear", without the ReLU; "none", which
-            returns the expectation values themselves, n_wires of them. Default: None, what `use_mlp`
-            says.
+        angle_scale (float): factor from firing rates to angles in radians. Default: pi.
+        head (str or None): what makes logits of the n_wires expectation values: "linear", a linear
+            layer; "linear-relu", the published one, with a ReLU on the logits; "none", which returns
+            the expectation values themselves, n_wires of them. Default: None, which is "linear", or
+            "none" if `use_mlp` is False.
         **options: further options of the backend.
 
     Attributes:
+        T, in_channels, num_class, width, head_name: as given; they cannot be set.
+        angle_scale (float): as given; it can be.
         circuit (nn.Module): maps angles (batch, 3 * n_wires) to expectation values (batch, n_wires).
         quantum (ReuploadCircuit or None): the circuit, unless a classical module has taken its place.
         backend (str, class or None): that of the circuit, by its name or, if it is not registered, its
@@ -90,23 +93,23 @@ class SQDR_CNN(nn.Module):
         noise: NoiseModel | None = None,
         entanglement: Entanglement = "linear",
         width: int = 1,
-        angle_scale: float = 1.0,
+        angle_scale: float = math.pi,
         head: Head | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
-        self.T = check_integer("T", T, 1, MAX_ARGUMENTS["T"])
-        self.in_channels = check_integer("in_channels", in_channels, 1, MAX_ARGUMENTS["in_channels"])
-        self.num_class = check_integer("num_class", num_class, 1, MAX_ARGUMENTS["num_class"])
+        self._T = check_integer("T", T, 1, MAX_ARGUMENTS["T"])
+        self._in_channels = check_integer("in_channels", in_channels, 1, MAX_ARGUMENTS["in_channels"])
+        self._num_class = check_integer("num_class", num_class, 1, MAX_ARGUMENTS["num_class"])
         n_wires = check_integer("n_wires", n_wires, 1, MAX_ARGUMENTS["n_wires"])
         qdr_block = check_integer("qdr_block", qdr_block, 1, MAX_ARGUMENTS["qdr_block"])
-        self.width = check_integer("width", width, 1, MAX_ARGUMENTS["width"])
+        self._width = check_integer("width", width, 1, MAX_ARGUMENTS["width"])
         self.angle_scale = check_number("angle_scale", angle_scale)
         if head is None:
-            head = "linear-relu" if use_mlp else "none"
+            head = "linear" if use_mlp else "none"
         if head not in ("linear-relu", "linear", "none"):
             raise argument_error("head", 'be "linear-relu", "linear" or "none"', f"is {head!r}")
-        self.head_name: Head = head
+        self._head_name: Head = head
         circuit = create_circuit(
             backend,
             n_wires,
@@ -121,8 +124,51 @@ class SQDR_CNN(nn.Module):
         self.circuit = circuit
         self.head = build_head(head, n_wires, self.num_class)
 
+    @classmethod
+    def published(
+        cls,
+        T: int,
+        in_channels: int,
+        num_class: int,
+        n_wires: int = 9,
+        qdr_block: int = 2,
+        init_mode: Literal["normal", "uniform"] = "normal",
+        init_range: Sequence[float] = (0.0, 2 * math.pi),
+        use_mlp: bool = True,
+        **options: Any,
+    ) -> Self:
+        """The published model: firing rates are angles in radians, and a ReLU is on the logits.
+
+        Args:
+            T, in_channels, ..., use_mlp: as in `SQDR_CNN`.
+            **options: the keyword arguments of `SQDR_CNN`.
+        """
+        published = {"angle_scale": 1.0, "head": "linear-relu" if use_mlp else "none"}
+        sizes = T, in_channels, num_class, n_wires, qdr_block
+        return cls(*sizes, init_mode, init_range, use_mlp, **published | options)
+
     def forward(self, images: Tensor) -> Tensor:
         return cast(Tensor, self.head(self.circuit(self.angles(images))))
+
+    @property
+    def T(self) -> int:  # noqa: N802
+        return self._T
+
+    @property
+    def in_channels(self) -> int:
+        return self._in_channels
+
+    @property
+    def num_class(self) -> int:
+        return self._num_class
+
+    @property
+    def width(self) -> int:
+        return self._width
+
+    @property
+    def head_name(self) -> Head:
+        return self._head_name
 
     @property
     def quantum(self) -> ReuploadCircuit | None:

@@ -53,7 +53,7 @@ def test_number_of_parameters(in_channels, width, parameters):
 
 
 def test_published_head_never_gives_negative_logits():
-    logits = model_of()(images_of())
+    logits = sqdr.SQDR_CNN.published(4, 1, 10, n_wires=3).eval()(images_of())
     assert logits.min() == 0
     assert logits.max() > 0
 
@@ -67,7 +67,7 @@ def test_linear_head_is_a_linear_map_of_the_expectation_values():
 
 def test_no_head_gives_the_expectation_values():
     model, images = model_of(use_mlp=False), images_of()
-    assert torch.equal(model(images), model.circuit(model.spiking(images)))
+    assert torch.equal(model(images), model.circuit(model.angles(images)))
 
 
 def test_angles_are_scaled_firing_rates():
@@ -251,3 +251,32 @@ def test_a_model_without_a_circuit_has_no_backend():
     assert (model.quantum, model.backend) == (None, None)
     with pytest.raises(sqdr.ArgumentError, match=r"^Argument `circuit` must be a ReuploadCircuit to "):
         model.to_backend("native")
+
+
+@pytest.mark.parametrize(("use_mlp", "head"), [(True, "linear-relu"), (False, "none")])
+def test_the_published_defaults(use_mlp, head):
+    from sqdr_cnn import SQDR_CNN
+
+    arguments = 4, 1, 10, 3, 2, "normal", (0, 1), use_mlp
+    for model in (sqdr.SQDR_CNN.published(*arguments), SQDR_CNN(*arguments)):
+        assert (model.head_name, model.angle_scale) == (head, 1.0)
+
+
+@pytest.mark.parametrize(("use_mlp", "head"), [(True, "linear"), (False, "none")])
+def test_the_defaults_are_those_that_train(use_mlp, head):
+    model = sqdr.SQDR_CNN(4, 1, 10, n_wires=3, use_mlp=use_mlp)
+    assert (model.head_name, model.angle_scale) == (head, math.pi)
+
+
+@pytest.mark.parametrize("name", ["T", "in_channels", "num_class", "width", "head_name"])
+def test_what_the_layers_were_made_for_cannot_be_set(name):
+    model = model_of()
+    with pytest.raises(AttributeError, match=name):
+        setattr(model, name, getattr(model, name))
+
+
+@pytest.mark.parametrize("name", ["n_wires", "n_blocks", "pairs", "entanglement"])
+def test_what_a_circuit_was_made_for_cannot_be_set(name):
+    circuit = sqdr.create_circuit("native", 2, 2)
+    with pytest.raises(AttributeError, match=name):
+        setattr(circuit, name, getattr(circuit, name))

@@ -6,6 +6,7 @@ the tensors are compared with those it implies before a model is built.
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import shutil
@@ -64,6 +65,7 @@ def save(model: SQDR_CNN, folder: Path, options: Mapping[str, Any]) -> None:
     }
     _check_shapes({name: tuple(tensor.shape) for name, tensor in weights.items()}, config)
     _check_finite(weights)
+    _check_computation(model, config)
     card = model_card(model, replace(about, class_names=config.class_names))
     files = {
         WEIGHTS: to_safetensors(weights, metadata={"format": "pt"}),
@@ -126,14 +128,8 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: PretrainedConfi
     """Compare the tensors that there are with those of the model, which is not built for it."""
     arguments = config.arguments
     n_wires, n_blocks = arguments["n_wires"], arguments["qdr_block"]
-    with torch.device("meta"):
-        parts = {
-            "spiking": SpikingEncoder(
-                arguments["T"], arguments["in_channels"], 3 * n_wires, arguments["width"]
-            ),
-            "head": build_head(arguments["head"], n_wires, arguments["num_class"]),
-        }
-    expected = {name: tuple(t.shape) for name, t in nn.ModuleDict(parts).state_dict().items()}
+    parts = _classical_parts(arguments)
+    expected = {name: tuple(t.shape) for name, t in parts.state_dict().items()}
     expected["circuit.weights"] = (n_blocks, n_wires, 3)
     for name, _, strength in (arguments["noise"] or NoiseModel()).named_strengths():
         if isinstance(strength, Tensor):
@@ -147,6 +143,51 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: PretrainedConfi
     for name in shapes:
         if name not in expected:
             raise argument_error("tensors", "be those of the model", f"hold {name!r} as well")
+
+
+def _classical_parts(arguments: Mapping[str, Any]) -> nn.ModuleDict:
+    """Front end and head of the model that the arguments describe, without values."""
+    n_wires = arguments["n_wires"]
+    sizes = arguments["T"], arguments["in_channels"], 3 * n_wires, arguments["width"]
+    with torch.device("meta"):
+        head = build_head(arguments["head"], n_wires, arguments["num_class"])
+        return nn.ModuleDict({"spiking": SpikingEncoder(*sizes), "head": head})
+
+
+class _MeanOfAngles(nn.Module):
+    """Stands for the circuit where the parts around it are compared."""
+
+    def forward(self, angles: Tensor) -> Tensor:
+        return angles.reshape(len(angles), -1, 3).mean(-1)
+
+
+def _check_computation(model: SQDR_CNN, config: PretrainedConfig) -> None:
+    """Refuse a model that computes something else than its configuration describes.
+
+    Its circuit is what its class, which has a name, makes of its arguments. All that is around it is
+    compared on random images, since neurons, attributes, methods and hooks may have been exchanged.
+    """
+    must = "be one that its configuration describes"
+    circuit = model.quantum
+    if circuit is None or "forward" in vars(circuit) or circuit._forward_hooks:
+        raise argument_error("circuit", must, "has been changed by a hook or another `forward`")
+    if circuit._forward_pre_hooks:
+        raise argument_error("circuit", must, "has been changed by a hook")
+    parts = _classical_parts(config.arguments)
+    stand_in = _MeanOfAngles()
+    changed = copy.deepcopy(model, memo={id(circuit): stand_in}).cpu()
+    parts.load_state_dict(changed.state_dict(), assign=True)
+    size = config.image_size or 16
+    images = torch.rand(4, model.in_channels, size, size, generator=torch.Generator().manual_seed(0))
+    images = images.to(next(parts.parameters()).dtype)
+    for training in (True, False):  # in training all layers fire, whatever their weights
+        with torch.no_grad():
+            rates = parts.train(training)["spiking"](images)
+            expected = parts["head"](stand_in(config.arguments["angle_scale"] * rates))
+            found = changed.train(training)(images)
+        # Rounding may move a spike of one image; what has been changed moves most.
+        if found.shape != expected.shape or (found - expected).abs().amax(1).median() > 1e-3:
+            raise argument_error("model", must, "computes something else: it has been changed since")
 
 
 def _is_strength(name: str) -> bool:

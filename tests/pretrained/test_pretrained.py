@@ -693,3 +693,60 @@ def test_a_backend_without_a_name_is_not_saved(tmp_path):
     with pytest.raises(sqdr.ArgumentError, match=message):
         model_of(backend=Mine).save_pretrained(tmp_path / "saved")
     assert not (tmp_path / "saved").exists()
+
+
+# Another model than its configuration says
+
+
+class TwiceTheAngles(sqdr.SQDR_CNN):
+    def angles(self, images):
+        return 2 * super().angles(images)
+
+
+class WithMethod(sqdr.SQDR_CNN):
+    def classes(self, images):
+        return self(images).argmax(1)
+
+
+def hook_the_head(model):
+    model.head.register_forward_hook(lambda *called: 2 * called[-1])
+
+
+def hook_the_circuit(model):
+    model.circuit.register_forward_hook(lambda *called: 2 * called[-1])
+
+
+def patch_forward(model):
+    model.forward = lambda images: model.head(-model.circuit(model.angles(images)))
+
+
+@pytest.mark.parametrize("change", [hook_the_head, hook_the_circuit, patch_forward])
+def test_a_model_that_computes_something_else_is_not_saved(change, tmp_path):
+    model = model_of()
+    change(model)
+    with pytest.raises(
+        sqdr.ArgumentError, match=r"^Argument `(model|circuit)` must be one that its conf"
+    ):
+        model.save_pretrained(tmp_path / "saved")
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_subclass_with_another_code_is_not_saved(tmp_path):
+    with pytest.raises(
+        sqdr.ArgumentError, match=r"^Argument `model` must be one that its configuration"
+    ):
+        TwiceTheAngles(2, 1, 3, n_wires=3).save_pretrained(tmp_path / "saved")
+
+
+def test_a_subclass_that_computes_the_same_is_saved(tmp_path):
+    WithMethod(2, 1, 3, n_wires=3).save_pretrained(tmp_path / "saved")
+    assert isinstance(WithMethod.from_pretrained(tmp_path / "saved"), WithMethod)
+
+
+def test_an_angle_scale_that_was_changed_is_saved(tmp_path):
+    model = model_of()
+    model.angle_scale = 2.5
+    model.save_pretrained(tmp_path / "saved")
+    loaded = sqdr.SQDR_CNN.from_pretrained(tmp_path / "saved")
+    images = torch.rand(2, 1, 16, 16)
+    torch.testing.assert_close(loaded(images), model.eval()(images))
