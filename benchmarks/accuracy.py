@@ -61,7 +61,7 @@ def main() -> None:
         accuracies = [100 * run["accuracy"] for run in of_recipe]  # NaN if one has diverged
         rows.append(
             [
-                name,
+                name.replace("make train", "`make train`"),
                 f"{of_recipe[0]['parameters']:,}",
                 f"{fmean(accuracies):.2f} ± {stdev(accuracies):.2f}",
                 ", ".join(f"{accuracy:.1f}" for accuracy in accuracies),
