@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := $(basename $(notdir $(wildcard benchmarks/requirements/*.txt)))
 
-.PHONY: train test lint types check mutants coverage accuracy sweep compare bench bench-full
+.PHONY: train test lint types check mutants coverage accuracy sweep compare bench bench-cuda bench-full
 
 train: $(VENV)/train
 	$(BIN)/sqdr train $(OPTIONS)
@@ -54,6 +54,13 @@ bench: $(VENV)/installed
 	mkdir -p $(RESULTS)
 	$(TIMED) $(BIN)/python $(TIMINGS) benchmarks --benchmark-json $(RESULTS)/short.json
 	$(BIN)/python benchmarks/report.py $(RESULTS)/short.json
+
+# Circuits and training steps on a GPU, without PennyLane; writes benchmarks/RESULTS-CUDA.md.
+bench-cuda: $(VENV)/installed
+	mkdir -p $(RESULTS)/cuda
+	$(TIMED) $(BIN)/python $(TIMINGS) benchmarks/test_circuits.py benchmarks/test_training_step.py --device cuda \
+	  -k "not kernels and not pennylane" --benchmark-json $(RESULTS)/cuda/sqdr.json
+	$(BIN)/python benchmarks/report.py $(RESULTS)/cuda/sqdr.json > benchmarks/RESULTS-CUDA.md
 
 # Everything, beside every peer; writes benchmarks/RESULTS.md and its picture.
 bench-full: $(VENV)/installed $(PEERS:%=$(VENV)-bench-%/installed)

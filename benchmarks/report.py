@@ -78,8 +78,9 @@ def tables(reports: Sequence[dict[str, Any]], picture: str | None = None) -> str
 
 
 INTRODUCTION = """\
-Written by `make bench-full`. A step is a forward and a backward pass, in single precision where nothing
-else is said, for the same angles and weights. Values and gradients are compared with the native
+Written by `make bench-full`, and on a GPU by `make bench-cuda`. A step is a forward and a backward
+pass, in single precision where nothing else is said, for the same angles and weights. Values and
+gradients are compared with the native
 engine's in double precision before anything is timed. Two engines take turns, each at its better number
 of threads, and a ratio is that of the medians within such a pair. Noisy: bit flip 0.02, depolarizing
 0.03 and amplitude damping 0.1 after the rotations of every wire. n: wires, L: blocks.
