@@ -375,7 +375,7 @@ class ReuploadCircuit(nn.Module, ABC):
             **options: further options of that backend. `shots` are not taken over unless given. The
                 state of the generator is, so that random noise is the same.
         """
-        from sqdr.registry import create_circuit, load_backend
+        from sqdr.registry import create_circuit, load_backend, registered_name
 
         if "float64" in load_backend(backend).capabilities:
             options.setdefault("dtype", self.weights.dtype)
@@ -397,7 +397,21 @@ class ReuploadCircuit(nn.Module, ABC):
         circuit.weights.requires_grad_(self.weights.requires_grad)
         if self._drawn_strengths:
             circuit._generator = copy.deepcopy(self.generator)
-        return circuit.to(self.weights.device).train(self.training)
+        circuit = circuit.to(self.weights.device).train(self.training)
+        if registered_name(type(self)) is None:
+            self._refuse_other_values(circuit)
+        return circuit
+
+    def _refuse_other_values(self, circuit: ReuploadCircuit) -> None:
+        """ValueError unless both have the same <Z>; a class without a name may have other gates."""
+        angles = torch.linspace(-3, 3, 6 * self.n_wires).reshape(2, -1).to(self.weights)
+        with torch.no_grad():
+            here, there = (copy.deepcopy(one) for one in (self, circuit))
+            here.shots = there.shots = None
+            difference = (here(angles) - there(angles)).abs().max().item()
+        if difference > 1e-3:
+            must = "compute what ReuploadCircuit describes to change its backend"
+            raise argument_error(type(self).__name__, must, f"is off by {difference:.2g}")
 
     def _copied_noise(self) -> NoiseModel | None:
         """The noise with strengths of its own; what is computed by a parametrisation is a Parameter."""

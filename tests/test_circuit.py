@@ -521,3 +521,35 @@ def test_tensors_without_values():
     circuit = circuit_of("native").to("meta")
     values = circuit(torch.zeros(4, 9, device="meta"))
     assert (values.shape, values.device.type) == ((4, 3), "meta")
+
+
+def test_a_circuit_of_other_gates_does_not_change_its_backend():
+    class OtherGates(NativeCircuit):
+        def expectation_values(self, angles, weights):
+            return super().expectation_values(angles.flip(-1), weights)
+
+    circuit = OtherGates(3, 2)
+    with pytest.raises(sqdr.ArgumentError, match=r"^Argument `OtherGates` must compute what Reupload"):
+        circuit.to_backend("torchquantum")
+
+
+def test_a_circuit_of_the_same_gates_changes_its_backend():
+    class Renamed(NativeCircuit):
+        pass
+
+    circuit = Renamed(3, 2, noise=sqdr.NoiseModel.preset("author-code"), shots=10)
+    angles = torch.rand(2, 9)
+    moved = circuit.to_backend("native")
+    circuit.shots = None
+    torch.testing.assert_close(moved(angles), circuit(angles))
+
+
+def test_values_of_a_wrong_shape_are_reported():
+    class Scalar(sqdr.ReuploadCircuit):
+        def expectation_values(self, angles, weights):
+            return (angles + weights[0]).sum((1, 2))
+
+    with pytest.raises(
+        sqdr.ArgumentError, match=r"`expectation_values` must return <Z> of shape \(2, 3\)"
+    ):
+        Scalar(3, 1)(torch.rand(2, 9))

@@ -9,6 +9,7 @@ from cases import BACKENDS, DUPLICATES
 from torch import nn
 
 import sqdr
+from sqdr.backends.native import NativeCircuit
 
 
 def model_of(**options):
@@ -222,11 +223,8 @@ def test_images_of_another_precision(of_model, of_images):
     assert torch.equal(logits, model(images.to(of_model)))
 
 
-class Unregistered(sqdr.ReuploadCircuit):
-    """A backend that no distribution registers: <Z> of the first block without entanglement."""
-
-    def expectation_values(self, angles, weights):
-        return torch.cos(angles[..., 1]) * torch.cos(weights[0, :, 1])
+class Unregistered(NativeCircuit):
+    """A backend that no distribution registers."""
 
 
 def test_a_class_is_a_backend():

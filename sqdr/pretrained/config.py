@@ -115,6 +115,12 @@ def _arguments(model: SQDR_CNN) -> dict[str, Any]:
     if not isinstance(model.backend, str):
         must = f"have a name, under which {CONFIG} holds it (entry points, group sqdr.backends)"
         raise argument_error("backend", must, f"is the class {type(circuit).__name__}")
+    names: dict[int, str] = {}
+    for name, parameter in circuit.named_parameters(remove_duplicate=False):
+        if id(parameter) in names:
+            but = f"shares that of {names[id(parameter)]}"
+            raise argument_error(name, "have a Parameter of its own to be saved", but)
+        names[id(parameter)] = name
     return {
         "T": model.T,
         "in_channels": model.in_channels,

@@ -750,3 +750,13 @@ def test_an_angle_scale_that_was_changed_is_saved(tmp_path):
     loaded = sqdr.SQDR_CNN.from_pretrained(tmp_path / "saved")
     images = torch.rand(2, 1, 16, 16)
     torch.testing.assert_close(loaded(images), model.eval()(images))
+
+
+def test_a_strength_that_two_channels_share_is_not_saved(tmp_path):
+    shared = torch.nn.Parameter(torch.tensor(0.1))
+    noise = sqdr.NoiseModel((sqdr.BitFlip(shared), sqdr.PhaseFlip(shared)))
+    with pytest.raises(
+        sqdr.ArgumentError, match=r"^Argument `after_rotation_1_PhaseFlip` must have a Par"
+    ):
+        model_of(noise=noise).save_pretrained(tmp_path / "saved")
+    assert not list(tmp_path.iterdir())
