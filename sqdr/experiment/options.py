@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -289,7 +290,7 @@ class RunOptions:
             init_from=None if source is None else check_path("init_from", source),
             run=None if run is None else check_path("run", run),
         )
-        new_optimizer(self, [{"params": [torch.zeros(1, requires_grad=True)]}])  # which checks them
+        _check_optimizer(self)
         if self.tensorboard and self.logger not in (None, "tensorboard"):
             raise argument_error(
                 "logger", "be tensorboard where `tensorboard` is true", f"is {self.logger}"
@@ -437,6 +438,10 @@ class ReportData:
     root: Path | None = None
     download: bool = False
 
+    def __post_init__(self) -> None:
+        if self.root is not None:
+            _set(self, root=check_path("root", self.root))
+
 
 @dataclass(frozen=True)
 class ReportOptions:
@@ -449,6 +454,9 @@ class ReportOptions:
 
     run: Path
     data: ReportData = field(default_factory=ReportData)
+
+    def __post_init__(self) -> None:
+        _set(self, run=check_path("run", self.run))
 
 
 @dataclass(frozen=True)
@@ -471,6 +479,7 @@ class PredictionOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _set(self, model=check_path("model", self.model))
         check_integer("top", self.top, 1)
         check_seed("seed", self.seed)
 
@@ -488,6 +497,9 @@ class EvaluationData:
     name: str | None = None
     root: Path = Path("datasets")
     download: bool = False
+
+    def __post_init__(self) -> None:
+        _set(self, root=check_path("root", self.root))
 
 
 @dataclass(frozen=True)
@@ -514,6 +526,7 @@ class EvaluationOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
+        _set(self, model=check_path("model", self.model))
         check_integer("batch_size", self.batch_size, 1)
         check_seed("seed", self.seed)
         if self.max_images is not None:
@@ -569,6 +582,32 @@ def new_optimizer(options: RunOptions, groups: Iterable[dict[str, Any]]) -> torc
         must = f"be options of torch.optim.{options.optimizer}"
         raise argument_error("optimizer_options", must, f"{named} are not: {error}") from error
     return optimizer
+
+
+def _check_optimizer(options: RunOptions) -> None:
+    """ValueError unless the optimizer takes its options, and makes a step with them on the CPU."""
+    must = f"be options of torch.optim.{options.optimizer}"
+    defaults = signature(getattr(torch.optim, options.optimizer)).parameters
+    for name, value in options.optimizer_options.items():
+        default = defaults[name].default if name in defaults else Parameter.empty
+        if isinstance(default, bool | None) and not isinstance(value, bool | None):
+            # torch would take the text "false" for true.
+            raise argument_error("optimizer_options", must, f"{name} is {value!r}, not true or false")
+        if isinstance(default, int | float) and not isinstance(default, bool):
+            check_number(f"optimizer_options.{name}", value)
+        if isinstance(default, tuple):
+            if not isinstance(value, Sequence) or len(value) != len(default):
+                raise argument_error("optimizer_options", must, f"{name} is {value!r}, not two numbers")
+            for number in value:
+                check_number(f"optimizer_options.{name}", number)
+    weight = torch.zeros(1, requires_grad=True)
+    weight.grad = torch.zeros(1)
+    optimizer = new_optimizer(options, [{"params": [weight]}])
+    try:
+        optimizer.step()
+    except (AssertionError, RuntimeError) as error:
+        but = f"{dict(options.optimizer_options)} are not: {error}"
+        raise argument_error("optimizer_options", must, but) from error
 
 
 def build_noise(options: NoiseOptions) -> NoiseModel:

@@ -23,9 +23,14 @@ from sqdr.experiment.option_names import (
 from sqdr.experiment.options import (
     ComparisonOptions,
     DataOptions,
+    EvaluationData,
+    EvaluationOptions,
     ModelOptions,
     NoiseOptions,
     NoiseSweepOptions,
+    PredictionOptions,
+    ReportData,
+    ReportOptions,
     RunOptions,
     SearchOptions,
     TrainerOptions,
@@ -52,6 +57,16 @@ TRAINING = RunOptions()
         (RunOptions, {"optimizer_options": {"momentum": 0.9}}, "optimizer_options"),
         (RunOptions, {"optimizer_options": {"betas": [2, 3]}}, "optimizer_options"),
         (RunOptions, {"optimizer_options": {"lr": 0.1}}, "optimizer_options"),
+        (RunOptions, {"optimizer_options": {"betas": [0.9]}}, "optimizer_options"),
+        (RunOptions, {"optimizer_options": {"betas": [0.9, "x"]}}, "optimizer_options.betas"),
+        (RunOptions, {"optimizer_options": {"maximize": "false"}}, "optimizer_options"),
+        (RunOptions, {"optimizer_options": {"differentiable": True}}, "optimizer_options"),
+        (RunOptions, {"optimizer_options": {"capturable": True}}, "optimizer_options"),
+        (
+            RunOptions,
+            {"optimizer": "SGD", "optimizer_options": {"momentum": float("nan")}},
+            "optimizer_options.momentum",
+        ),
         (DataOptions, {"name": "imagenet"}, "name"),
         (DataOptions, {"augmentation": "cutout"}, "augmentation"),
         (DataOptions, {"classes": [3]}, "classes"),
@@ -97,6 +112,21 @@ def test_a_path_in_the_home_folder(name, monkeypatch):
     changed = with_values(TRAINING, {name: "~/x"})
     assert flat(as_plain(changed))[name] == "/home/ada/x"
     assert RunOptions(run=Path("~/x")).run == Path("/home/ada/x")
+
+
+@pytest.mark.parametrize(
+    ("kind", "name"),
+    [
+        (ReportOptions, "run"),
+        (ReportData, "root"),
+        (PredictionOptions, "model"),
+        (EvaluationOptions, "model"),
+        (EvaluationData, "root"),
+    ],
+)
+def test_a_path_in_the_home_folder_of_what_is_trained(kind, name, monkeypatch):
+    monkeypatch.setenv("HOME", "/home/ada")
+    assert getattr(kind(**{name: Path("~/x")}), name) == Path("/home/ada/x")
 
 
 def test_options_by_what_they_belong_to():
