@@ -13,7 +13,7 @@ import torch
 ALL_THREADS = torch.get_num_threads()
 #: Seconds of calls that are not timed, before each that is.
 WARM_UP = 0.02
-FEWEST_ROUNDS, MOST_ROUNDS = 5, 100
+MIN_ROUNDS, MAX_ROUNDS = 5, 100
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ def compare(benchmark: Any, subject: Engine, peer: Engine, seconds: float) -> No
     assert subject.step is not None, f"{subject.name} cannot do {subject.case}: {subject.cannot}"
     peer_seconds: list[float] = []
     a_round = subject.seconds + peer.seconds + 2 * WARM_UP
-    rounds_with_peer = int(np.clip(seconds / a_round, 1, MOST_ROUNDS)) if peer.step else 0
+    rounds_with_peer = int(np.clip(seconds / a_round, 1, MAX_ROUNDS)) if peer.step else 0
 
     def setup() -> None:
         if len(peer_seconds) < rounds_with_peer:
@@ -91,7 +91,7 @@ def compare(benchmark: Any, subject: Engine, peer: Engine, seconds: float) -> No
             peer_seconds.append(seconds_of(peer.step))
         subject.warm_up()
 
-    benchmark.pedantic(subject.step, setup=setup, rounds=max(rounds_with_peer, FEWEST_ROUNDS))
+    benchmark.pedantic(subject.step, setup=setup, rounds=max(rounds_with_peer, MIN_ROUNDS))
     times = {"median": None, "min": None}
     if peer_seconds:
         times = {"median": statistics.median(peer_seconds), "min": min(peer_seconds)}

@@ -20,7 +20,7 @@ from sqdr.testing.cases import CHANNELS, Case
 TOLERANCE = {"native": 1e-10, "pennylane": 1e-7, "torchquantum": 1e-5}
 DTYPE = {"native": torch.float64, "pennylane": torch.float64, "torchquantum": torch.float32}
 #: Of the statevector and density matrix of one sample.
-LARGEST = {"native": 5, "pennylane": 3, "torchquantum": 4}
+MAX_WIRES = {"native": 5, "pennylane": 3, "torchquantum": 4}
 #: TorchQuantum rounds to float32.
 ANGLES = st.floats(-10, 10, width=32)
 BATCHES = st.lists(st.integers(0, 3), max_size=2)
@@ -129,7 +129,7 @@ def assert_gradients(circuit, drawn, backend):
 @settings(max_examples=5)
 @given(data=st.data())
 def test_values(backend, n_blocks, entanglement, data):
-    drawn = data.draw(circuits(LARGEST[backend], n_blocks, entanglement))
+    drawn = data.draw(circuits(MAX_WIRES[backend], n_blocks, entanglement))
     assert_values(drawn.circuit(backend), drawn, backend)
 
 

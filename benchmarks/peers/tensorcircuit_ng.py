@@ -8,7 +8,7 @@ import tensorcircuit
 from case import AMPLITUDE_DAMPING, BIT_FLIP, DEPOLARIZING, Case, Step
 from peers.jax_step import jax_step
 
-MOST_WIRES_OF_STATE = 10
+MAX_WIRES_OF_STATE = 10
 
 
 def create_step(case: Case) -> Step:
@@ -34,7 +34,7 @@ def create_step(case: Case) -> Step:
         circuit.rz(wire, theta=angles[2])
 
     contraction: dict[str, Any] = {}
-    if case.noisy or case.n_wires > MOST_WIRES_OF_STATE:
+    if case.noisy or case.n_wires > MAX_WIRES_OF_STATE:
         contraction = {"reuse": False} | ({} if case.noisy else {"enable_lightcone": True})
 
     def values_of_sample(angles: Any, weights: Any) -> Any:
