@@ -19,7 +19,7 @@ FLOORS = [
     ["backends"],
     ["circuit"],
     ["noise", "memory", "processes"],
-    ["validation", "files", "compilation"],
+    ["validation", "files", "compilation", "vectors"],
     ["errors", "bounds", "_version"],
 ]
 #: Rooms of the tool, likewise.

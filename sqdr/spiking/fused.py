@@ -55,7 +55,9 @@ def _evaluate(stages: list[Stage], images: Tensor, T: int) -> Tensor:
 
 def _to_tiles(values: Tensor) -> Tensor:
     """(batch, ...) -> (tiles, ..., lanes), filled up with zeros."""
-    n_lanes = _n_lanes(values.dtype)
+    from sqdr.vectors import n_lanes as n_lanes_of
+
+    n_lanes = n_lanes_of(values.dtype)
     missing = -len(values) % n_lanes
     if missing:
         values = torch.cat((values, values.new_zeros(missing, *values.shape[1:])))
@@ -72,12 +74,6 @@ def _from_tiles(values: Tensor, n_images: int) -> Tensor:
 def _unframed(values: Tensor, height: int, width: int) -> Tensor:
     """(..., height + 2.., width + 2.., lanes) -> (..., height, width, lanes)."""
     return values[..., 1 : height + 1, 1 : width + 1, :]
-
-
-def _n_lanes(dtype: torch.dtype) -> int:
-    from sqdr.spiking.vectors import N_BYTES
-
-    return N_BYTES // dtype.itemsize
 
 
 class Geometry(NamedTuple):

@@ -19,13 +19,13 @@ from typing import Any
 import numpy as np
 
 from sqdr.compilation import kernel
-from sqdr.spiking.vectors import (
+from sqdr.vectors import (
     below,
-    fill,
     fires,
     larger,
     load,
     round_down,
+    spread,
     store,
     total,
     widen,
@@ -84,14 +84,14 @@ def fire(
         neuron: decay and threshold of the potentials.
         present: (tiles, lanes), 1 where a lane holds a sample, else 0.
     """
-    decay, threshold, zero = fill(neuron[0]), fill(neuron[1]), zeros_of(currents)
+    decay, threshold, zero = spread(neuron[0]), spread(neuron[1]), zeros_of(currents)
     T, P = outputs.shape[1], currents.shape[3]
     for k in range(currents.shape[0]):
         for t in range(T):
             _clear_frame(outputs[k, t], currents.shape[2] // 2, currents.shape[4] // 2)
         here = load(present, (k,))
         for c in range(currents.shape[1]):
-            a, b = fill(scale[c]), fill(shift[c])
+            a, b = spread(scale[c]), spread(shift[c])
             for y in range(currents.shape[2] // 2):
                 for x in range(currents.shape[4] // 2):
                     for corner in range(4):
@@ -130,14 +130,14 @@ def fire_backward(
         grad_currents: as currents, to be filled where outputs depend on them.
         sums: (channels, 2), of the gradients and of their products with currents - mean.
     """
-    decay, threshold, zero = fill(neuron[0]), fill(neuron[1]), zeros_of(currents)
-    height, slope, one = fill(neuron[2]), fill(neuron[3]), fill(currents.dtype.type(1))
+    decay, threshold, zero = spread(neuron[0]), spread(neuron[1]), zeros_of(currents)
+    height, slope, one = spread(neuron[2]), spread(neuron[3]), spread(currents.dtype.type(1))
     T, P = grad_outputs.shape[1], currents.shape[3]
     potentials = np.empty((4, T, currents.shape[5]), currents.dtype)
     shares = np.empty((4, T, currents.shape[5]), currents.dtype)
     for k in range(currents.shape[0]):
         for c in range(currents.shape[1]):
-            a, b, centre = fill(scale[c]), fill(shift[c]), fill(mean[c])
+            a, b, centre = spread(scale[c]), spread(shift[c]), spread(mean[c])
             for y in range(currents.shape[2] // 2):
                 first, second = zero, zero
                 for x in range(currents.shape[4] // 2):
@@ -237,7 +237,7 @@ def _clear_frame(framed: Array, height: int, width: int) -> None:
 def _bits(images: Array, p: int, plane: Array) -> None:
     """Bit 7 - p of grey levels (channels, height, width, lanes), into a frame."""
     dtype = images.dtype.type
-    place, half, two = fill(dtype(0.5 ** (7 - p))), fill(dtype(0.5)), fill(dtype(2))
+    place, half, two = spread(dtype(0.5 ** (7 - p))), spread(dtype(0.5)), spread(dtype(2))
     for c in range(images.shape[0]):
         for y in range(images.shape[1]):
             for x in range(images.shape[2]):
@@ -266,14 +266,14 @@ def _convolve(framed: Array, weight: Array, out: Array) -> None:
                         p2, p3 = load(framed, (k, j, x + 2)), load(framed, (k, j, x + 3))
                         q0, q1 = load(framed, (k, j + 1, x)), load(framed, (k, j + 1, x + 1))
                         q2, q3 = load(framed, (k, j + 1, x + 2)), load(framed, (k, j + 1, x + 3))
-                        w0, w1 = fill(weight[c, k, i, 0]), fill(weight[c, k, i, 1])
-                        w2 = fill(weight[c, k, i, 2])
+                        w0, w1 = spread(weight[c, k, i, 0]), spread(weight[c, k, i, 1])
+                        w2 = spread(weight[c, k, i, 2])
                         a0 = a0 + w0 * p0 + w1 * p1 + w2 * p2
                         a1 = a1 + w0 * p1 + w1 * p2 + w2 * p3
                         a2 = a2 + w0 * q0 + w1 * q1 + w2 * q2
                         a3 = a3 + w0 * q1 + w1 * q2 + w2 * q3
-                        w0, w1 = fill(weight[d, k, i, 0]), fill(weight[d, k, i, 1])
-                        w2 = fill(weight[d, k, i, 2])
+                        w0, w1 = spread(weight[d, k, i, 0]), spread(weight[d, k, i, 1])
+                        w2 = spread(weight[d, k, i, 2])
                         b0 = b0 + w0 * p0 + w1 * p1 + w2 * p2
                         b1 = b1 + w0 * p1 + w1 * p2 + w2 * p3
                         b2 = b2 + w0 * q0 + w1 * q1 + w2 * q2
@@ -305,8 +305,8 @@ def _through_normalisation(
     """
     here = load(present, ())
     for c in range(currents.shape[0]):
-        a, b = here * fill(normalisation[c, 0]), fill(n * normalisation[c, 1])
-        slope, mean = fill(n * normalisation[c, 2]), fill(normalisation[c, 3])
+        a, b = here * spread(normalisation[c, 0]), spread(n * normalisation[c, 1])
+        slope, mean = spread(n * normalisation[c, 2]), spread(normalisation[c, 3])
         for y in range(currents.shape[1]):
             for x in range(currents.shape[2]):
                 centred = load(currents, (c, y, x)) - mean

@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from sqdr.backends.native.kernels.lanes import load, spread, store
 from sqdr.backends.native.kernels.matrices import MatrixEvaluation
 from sqdr.backends.native.kernels.tiles import Array
 from sqdr.backends.native.method import Method
 from sqdr.compilation import kernel
+from sqdr.vectors import load, spread, store, zeros_of
 
 #: Rows of variables that are worked on at a time.
 _AT_A_TIME = 2**13
@@ -216,7 +216,7 @@ def causal_cone_backward(
         others: as in `causal_cone`.
     """
     n_wires, wires = grad.shape[1], room.shape[1]
-    none = spread(grad.dtype.type(0))
+    none = zeros_of(grad)
     for tile in range(len(grad)):
         into = grad_matrices[tile]
         for first in range(0, n_wires, wires - 2 * reach):
@@ -270,7 +270,7 @@ def _run(stages: Array, factors: Array, signs: Array, room: Array) -> None:
         for number in range(n_sums):
             start = term + number * n_terms
             for wire in range(margin, wires - margin):
-                total = spread(room.dtype.type(0))
+                total = zeros_of(room)
                 for place in range(start, start + n_terms):
                     if signs[place] != 0:
                         first = load(room, factors[place, 0] * wires + wire + one)

@@ -9,11 +9,11 @@ import torch
 from torch import Tensor
 
 from sqdr.backends.native.autograd import Tensors
-from sqdr.backends.native.kernels.lanes import WIDTHS
 from sqdr.backends.native.kernels.rotations import rotations, rotations_backward
 from sqdr.backends.native.kernels.tiles import Array, tiled, untile
 from sqdr.backends.native.method import Method
 from sqdr.compilation import in_parallel
+from sqdr.vectors import n_lanes
 
 #: Numbers in the quaternions that are made at a time, so that they stay in the processor's cache.
 _AT_A_TIME = 2**16
@@ -159,7 +159,7 @@ class _Batch:
     ) -> None:
         self.angles = _rows(angles, 3 * evaluation.shape.n_wires)
         self.size, self.dtype = len(self.angles), self.angles.dtype
-        self.width = WIDTHS[self.dtype]
+        self.width = n_lanes(self.dtype)
         self.n_tiles = -(-self.size // self.width)
         self.weights = _first_lane(_rows(weights, weights.numel())[0], self.width)
         self.alone = evaluation.takes_samples_alone(self.size)

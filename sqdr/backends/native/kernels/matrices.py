@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from sqdr.backends.native.kernels.evaluation import KernelEvaluation
-from sqdr.backends.native.kernels.lanes import load, store
 from sqdr.backends.native.kernels.tiles import Array
 from sqdr.compilation import kernel
+from sqdr.vectors import load, store
 
 
 class MatrixEvaluation(KernelEvaluation):

@@ -10,11 +10,11 @@ from typing import Any
 
 import numpy as np
 
-from sqdr.backends.native.kernels.lanes import load, spread, store
 from sqdr.backends.native.kernels.matrices import MatrixEvaluation
 from sqdr.backends.native.kernels.tiles import Array
 from sqdr.backends.native.pauli_vector import PauliVector, cz_permutation
 from sqdr.compilation import kernel
+from sqdr.vectors import load, spread, store, zeros_of
 
 
 @kernel
@@ -45,7 +45,7 @@ def pauli_vector(
                 start = first // (12 * n_wires) * size
                 _copy(room, own[start : start + size])
         for wire in range(n_wires):
-            value = spread(room.dtype.type(0))
+            value = zeros_of(room)
             for pauli in range(4):
                 place = pauli * (size >> 2 * (wire + 1))
                 value += load(of, last + 12 * wire + pauli) * load(room, place)
@@ -81,7 +81,7 @@ def pauli_vector_backward(
         else:
             _write_ground(before)
         for row in range(size):
-            store(grad_state, row, spread(grad.dtype.type(0)))
+            store(grad_state, row, zeros_of(grad))
         for wire in range(n_wires):
             by_value = load(grad[tile], wire)
             for pauli in range(4):
@@ -157,7 +157,7 @@ def _row(of: Array, row: int, i: Any, z: Any, x: Any, y: Any) -> Any:
 @kernel
 def _pull(before: Array, grad_state: Array, stride: int, of: Array, first: int, into: Array) -> None:
     """Take the gradient by a vector back through `_apply`, and write that by the matrix."""
-    none = spread(of.dtype.type(0))
+    none = zeros_of(of)
     zi, zz, zx, zy = none, none, none, none
     xi, xz, xx, xy = none, none, none, none
     yi, yz, yx, yy = none, none, none, none

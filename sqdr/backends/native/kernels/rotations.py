@@ -5,9 +5,9 @@ Rows of a tile's quaternions: block, then wire, then w, x, y, z. See `sqdr.backe
 
 from typing import Any
 
-from sqdr.backends.native.kernels.lanes import cosine_and_sine, load, spread, store
 from sqdr.backends.native.kernels.tiles import Array
 from sqdr.compilation import kernel
+from sqdr.vectors import cosine_and_sine, load, store, zeros_of
 
 
 @kernel
@@ -62,7 +62,7 @@ def rotations_backward(
     """
     n_wires, n_rotations = angles.shape[1] // 3, len(of_weights) // 4
     width = angles.shape[2]
-    none = spread(angles.dtype.type(0))
+    none = zeros_of(angles)
     for tile in range(len(angles)):
         of = grad[tile]
         for wire in range(n_wires):

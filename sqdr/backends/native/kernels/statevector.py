@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from sqdr.backends.native.kernels.evaluation import KernelEvaluation
-from sqdr.backends.native.kernels.lanes import alternating, load, spread, store, swapped
 from sqdr.backends.native.kernels.tiles import Array, each_alone, tiled
 from sqdr.backends.native.statevector import Statevector, cz_signs
 from sqdr.compilation import kernel
+from sqdr.vectors import alternating, load, store, swapped, zeros_of
 
 #: From so many wires on, each sample is a tile of its own, so that the state fits into caches,
 _LARGE = 12
@@ -43,7 +43,7 @@ def statevector(
         state, of, into = states[tile % len(states)], quaternions[tile], values[tile]
         re, im = state[:size], state[size:]
         for row in range(2 * size):
-            store(state, row, spread(of.dtype.type(0)))
+            store(state, row, zeros_of(of))
         for lane in range(1 if n_inner > 0 else of.shape[1]):
             re[0, lane] = 1
         for first in range(0, len(of), 4 * n_wires):
@@ -97,7 +97,7 @@ def statevector_backward(
         for row in range(2 * size):
             store(room, row, load(state, row))
         # What the observables, each times its gradient, are for each amplitude.
-        sums = spread(grad.dtype.type(0))
+        sums = zeros_of(grad)
         for wire in range(n_outer, n_wires):
             sums += _signed(load(grad[tile], wire), 1 << n_wires - 1 - wire)
         store(grad_re, 0, sums)
@@ -138,7 +138,7 @@ def _multiply(re: Array, im: Array, signs: Array) -> None:
 @kernel
 def _fold(room: Array, half: int) -> Any:
     """Sum of the first half of the rows less that of the second, which is then added to the first."""
-    difference = spread(room.dtype.type(0))
+    difference = zeros_of(room)
     for row in range(half):
         first, second = load(room, row), load(room, row + half)
         difference += first - second
@@ -163,7 +163,7 @@ def _undo(
     re: Array, im: Array, grad_re: Array, grad_im: Array, stride: int, w: Any, x: Any, y: Any, z: Any
 ) -> Any:
     """Take a state, and the gradient by it, back through `_turn`; the gradients by w, x, y, z."""
-    none = spread(re.dtype.type(0))
+    none = zeros_of(re)
     grad_w, grad_x, grad_y, grad_z = none, none, none, none
     for base in range(0, len(re), 2 * stride):
         for k in range(base, base + stride):
@@ -203,7 +203,7 @@ def _undo_inner(
     re: Array, im: Array, grad_re: Array, grad_im: Array, distance: int, w: Any, x: Any, y: Any, z: Any
 ) -> Any:
     """`_undo` of `_turn_inner`."""
-    none = spread(re.dtype.type(0))
+    none = zeros_of(re)
     grad_w, grad_x, grad_y, grad_z = none, none, none, none
     y, z = _signed(y, distance), _signed(z, distance)
     for row in range(len(re)):

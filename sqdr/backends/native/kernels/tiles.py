@@ -1,7 +1,7 @@
 """Samples side by side: the form in which kernels take what belongs to a sample.
 
-A tile holds as many samples as a vector has numbers, `lanes.WIDTHS`, its axes being (what belongs to a
-sample, samples). The last tile is filled up with zeros.
+A tile holds as many samples as a vector has numbers, its axes being (what belongs to a sample,
+samples). The last tile is filled up with zeros.
 """
 
 from typing import Any
@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from sqdr.backends.native.kernels.lanes import WIDTHS
 from sqdr.compilation import kernel
+from sqdr.vectors import n_lanes
 
 Array = NDArray[Any]
 
 
 def tiled(rows: Array) -> Array:
     """Samples (batch, numbers) as tiles (tiles, numbers, width)."""
-    width = WIDTHS[rows.dtype]
+    width = n_lanes(rows.dtype)
     tiles = np.empty((-(-len(rows) // width), rows.shape[1], width), rows.dtype)
     _pack(rows, tiles)
     return tiles

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from sqdr.backends.native.kernels.evaluation import KernelEvaluation
-from sqdr.backends.native.kernels.lanes import load, spread, store
 from sqdr.backends.native.kernels.tiles import Array
 from sqdr.backends.native.method import Method
 from sqdr.compilation import kernel
+from sqdr.vectors import load, spread, store
 
 
 @kernel

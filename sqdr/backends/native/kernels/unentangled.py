@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from sqdr.backends.native.kernels.lanes import load, spread, store
 from sqdr.backends.native.kernels.matrices import MatrixEvaluation
 from sqdr.backends.native.kernels.tiles import Array
 from sqdr.compilation import kernel
+from sqdr.vectors import load, store, zeros_of
 
 
 @kernel
@@ -25,7 +25,7 @@ def unentangled(matrices: Array, vectors: Array, values: Array) -> None:
 @kernel
 def unentangled_backward(grad: Array, matrices: Array, vectors: Array, grad_matrices: Array) -> None:
     """Write the gradient by the matrices, given that by the values."""
-    n_wires, none = grad.shape[1], spread(grad.dtype.type(0))
+    n_wires, none = grad.shape[1], zeros_of(grad)
     for tile in range(len(grad)):
         of, into = matrices[tile], grad_matrices[tile]
         for wire in range(n_wires):
@@ -54,7 +54,7 @@ def unentangled_backward(grad: Array, matrices: Array, vectors: Array, grad_matr
 @kernel
 def _write_vectors(of: Array, wire: int, n_wires: int, vectors: Array) -> None:
     """The Bloch vector (z, x, y) of a wire after each block."""
-    none = spread(of.dtype.type(0))
+    none = zeros_of(of)
     z, x, y = none + of.dtype.type(1), none, none
     for block in range(len(vectors) // 3):
         row = 12 * (block * n_wires + wire)
