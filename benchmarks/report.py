@@ -69,7 +69,9 @@ def tables(reports: Sequence[dict[str, Any]], picture: str | None = None) -> str
             [row for row in rows if row["group"] in ("front end", "training step")]
         ),
         "Milliseconds of a training step by kernel, on one thread": kernels(rows),
-        "Import": comparisons([row for row in rows if row["group"] == "import"]),
+        "Import and first step": comparisons(
+            [row for row in rows if row["group"] in ("import", "first step")]
+        ),
         "Memory": memory([row for row in rows if row["group"] == "memory"]),
     }
     parts = ["# Results of the benchmarks", INTRODUCTION, machine(reports)]

@@ -120,6 +120,15 @@ def problem() -> str | None:
     return None
 
 
+def compiler() -> str:
+    """What compiles kernels in this process, and its version; "none" if torch operations serve."""
+    if problem() is not None:
+        return "none"
+    import numba
+
+    return f"Numba {numba.__version__}"
+
+
 @kernel
 def _successor(number: int) -> int:
     return number + 1

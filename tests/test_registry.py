@@ -8,10 +8,12 @@ import subprocess
 import sys
 import textwrap
 
+import numba
 import pytest
 import torch
 
 import sqdr
+from sqdr import compilation
 from sqdr.backends.native import NativeCircuit
 from sqdr.experiment.cli import main
 from sqdr.registry import backends_with, built_in_with, load_backend, registered_name
@@ -271,7 +273,20 @@ def test_a_plugin_cannot_take_a_built_in_name(install, capsys):
     lines = capsys.readouterr().out.splitlines()
     assert sum(line.startswith("native        works    sqdr ") for line in lines) == 1
     ignored = "native        ignored  impostor_backend 1.0 registers this name, which is built in"
-    assert lines[-1] == ignored
+    assert ignored in lines
+
+
+@pytest.mark.parametrize(
+    ("problem", "line"),
+    [
+        (None, f"Kernels for the CPU: compiled by Numba {numba.__version__}"),
+        ("No LLVM.", "Kernels for the CPU: none; slower operations of torch serve. No LLVM."),
+    ],
+)
+def test_list_says_whether_there_are_kernels(monkeypatch, capsys, problem, line):
+    monkeypatch.setattr(compilation, "problem", lambda: problem)
+    assert main(["backends"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == line
 
 
 def test_what_is_left_of_a_removed_plugin_disturbs_nobody(install, tmp_path, capsys):

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from difflib import get_close_matches
 from io import TextIOWrapper
 
 import sqdr
+from sqdr import compilation
 from sqdr.experiment.commands import COMMANDS
 from sqdr.experiment.commands.help import help_of, overview
 from sqdr.experiment.commands.parsing import Parser
@@ -75,7 +78,24 @@ def _run(arguments: Sequence[str] | None) -> int:
         work = command.prepare(parser.parse(command.rewritten(others)))
     except (ValueError, ImportError, OSError, RecursionError) as error:
         return _fail(error)  # the last from files that are no text, or nested too deeply
-    return work()
+    with _compilation_told():
+        return work()
+
+
+@contextmanager
+def _compilation_told() -> Iterator[None]:
+    """Say on stderr, if that is a terminal, when kernels compile."""
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter("sqdr: %(message)s"))
+    logger, level = compilation.logger, compilation.logger.level
+    if sys.stderr.isatty():
+        logger.addHandler(handler)
+        logger.setLevel(logging.INFO)
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.setLevel(level)
 
 
 def _fail(error: Exception, code: int = 2) -> int:

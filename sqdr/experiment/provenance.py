@@ -1,4 +1,4 @@
-"""What made a folder: versions, threads and device, on which results depend beside options."""
+"""What made a folder: versions, threads, device and kernels, on which results depend beside options."""
 
 import platform
 import sys
@@ -7,6 +7,7 @@ from pathlib import Path
 import torch
 import yaml
 
+from sqdr import compilation
 from sqdr._version import __version__
 from sqdr.files import whole_file
 
@@ -28,12 +29,15 @@ def keep_provenance(folder: Path, device: torch.device, n_threads: int) -> None:
         "threads": n_threads,
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
     }
+    if device.type == "cpu":
+        here["kernels"] = compilation.compiler()
     file, text = folder / _FILE, yaml.safe_dump(here, sort_keys=False)
     if not file.exists():
         with whole_file(file) as unfinished:
             unfinished.write_text(text)
     began, goes_on = (made.replace(": ", " ").splitlines() for made in (file.read_text(), text))
     if others := [line for line in began if line not in goes_on]:
-        instead = [line for line in goes_on if line not in began]
+        known = {line.split()[0] for line in began}  # older versions kept less
+        instead = [line for line in goes_on if line not in began and line.split()[0] in known]
         but = f"{', '.join(others)}, not {', '.join(instead)}"
         print(f"sqdr: note: {folder} was begun with {but}", file=sys.stderr)

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
 from commands import assert_refused
 
+from sqdr import compilation
 from sqdr.experiment.cli import main
 from sqdr.experiment.commands import COMMANDS
 from sqdr.experiment.commands.parsing import Parser
@@ -202,3 +204,18 @@ def test_backends_are_listed_with_their_capabilities(capfd):
     (native,) = [line.split(maxsplit=4) for line in lines if line.startswith("native ")]
     assert native[:3] == ["native", "works", "sqdr"]
     assert native[4] == "noise, float64"
+
+
+@pytest.mark.parametrize("is_terminal", [True, False])
+def test_compilation_of_kernels_is_told_on_a_terminal(monkeypatch, capsys, is_terminal):
+    def compile_something():
+        compilation._log_compilation.__wrapped__()
+        return 0
+
+    command = replace(COMMANDS["backends"], prepare=lambda _: compile_something)
+    monkeypatch.setitem(COMMANDS, "backends", command)
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: is_terminal)
+    assert main(["backends"]) == 0
+    said = "sqdr: Compiling kernels, once on this machine; that takes a few seconds.\n"
+    assert capsys.readouterr().err == (said if is_terminal else "")
+    assert compilation.logger.handlers == []

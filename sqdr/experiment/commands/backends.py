@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, get_args
 import torch
 
 import sqdr
+from sqdr import compilation
 from sqdr.circuit import Capability
 from sqdr.errors import BackendError, MissingPackageError
 from sqdr.experiment.commands.command import Command, filled
@@ -70,7 +71,10 @@ def _bench(measurements: Iterator[BackendTime], n_backends: int) -> int:
 
 
 def _list_backends() -> int:
-    """A line for each backend: whether it works here, its version and capabilities, or the remedy."""
+    """A line for each backend: whether it works here, its version and capabilities, or the remedy.
+
+    A last line says whether native has kernels here.
+    """
     _print_backend("backend", "state", f"{'package':<28}capabilities")
     for name in backend_names():
         try:
@@ -89,6 +93,11 @@ def _list_backends() -> int:
             _print_backend(name, "works", f"{installed_version(name):<28}{capabilities}".rstrip())
     for name, distribution in shadowed_plugins():
         _print_backend(name, "ignored", f"{distribution} registers this name, which is built in")
+    problem = compilation.problem()
+    if problem is None:
+        print(f"Kernels for the CPU: compiled by {compilation.compiler()}")
+    else:
+        print(f"Kernels for the CPU: none; slower operations of torch serve. {problem}")
     return 0
 
 

@@ -16,6 +16,7 @@ import yaml
 from study_worker import DIRECTIONS, cells_of, values_of
 
 import sqdr
+from sqdr import compilation
 from sqdr.experiment import provenance
 from sqdr.experiment.studies.shared_trials import SharedStudy, claim_folder, finish_cells
 
@@ -193,14 +194,37 @@ def test_a_folder_that_another_version_began_is_noted(tmp_path, capfd, monkeypat
         "Python": sys.version.split()[0],
         "threads": 1,
         "device": "cpu",
+        "kernels": compilation.compiler(),
     }
     monkeypatch.setattr(provenance, "__version__", "9.8.7")
     claim_folder(tmp_path, CONFIGURATION, torch.device("meta"))
+    kernels = made_with["kernels"]
     note = (
-        f"{tmp_path} was begun with sqdr {made_with['sqdr']}, device cpu, not sqdr 9.8.7, device meta"
+        f"{tmp_path} was begun with sqdr {made_with['sqdr']}, device cpu, kernels {kernels}, "
+        "not sqdr 9.8.7, device meta"
     )
     assert capfd.readouterr() == ("", f"sqdr: note: {note}\n")
     assert yaml.safe_load(file.read_text()) == made_with
+
+
+@pytest.mark.parametrize("kernels", ["none", "Numba 0.0.1"])
+def test_a_folder_that_other_kernels_began_is_noted(tmp_path, capfd, monkeypatch, kernels):
+    here = compilation.compiler()
+    with monkeypatch.context() as elsewhere:
+        elsewhere.setattr(compilation, "compiler", lambda: kernels)
+        claim_folder(tmp_path, CONFIGURATION, CPU)
+    claim_folder(tmp_path, CONFIGURATION, CPU)
+    note = f"{tmp_path} was begun with kernels {kernels}, not kernels {here}"
+    assert capfd.readouterr().err == f"sqdr: note: {note}\n"
+
+
+def test_a_folder_from_before_kernels_is_not_noted(tmp_path, capfd):
+    claim_folder(tmp_path, CONFIGURATION, CPU)
+    file = tmp_path / "made_with.yaml"
+    lines = file.read_text().splitlines(keepends=True)
+    file.write_text("".join(line for line in lines if not line.startswith("kernels")))
+    claim_folder(tmp_path, CONFIGURATION, CPU)
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize(
