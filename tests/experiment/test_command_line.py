@@ -55,6 +55,27 @@ def test_values_as_people_write_them(words, name, value):
 
 
 @pytest.mark.parametrize(
+    "words",
+    [["m", "--top", "2", "--", "--top.png"], ["--top", "2", "--", "m", "--top.png"]],
+)
+def test_what_stands_behind_two_dashes_is_no_option(words):
+    options = parsed("predict", *words)
+    assert (options.paths, options.top) == ([Path("m"), Path("--top.png")], 2)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [b"# nothing", b"- 1", b"a:\n\tb: 1", b"\xff\xfee\x00"],
+    ids=["none", "list", "tab", "16"],
+)
+def test_a_file_without_options_is_named(content, tmp_path, capfd):
+    file = tmp_path / "options.yaml"
+    file.write_bytes(content)
+    message = f"Argument `config` must be a YAML file of options and their values, but {file} is none"
+    assert_refused(["train", "--config", str(file)], message, capfd)
+
+
+@pytest.mark.parametrize(
     ("command", "words", "name", "value"),
     [
         ("sweep-noise", ["--seeds", "0-4"], "seeds", [0, 1, 2, 3, 4]),

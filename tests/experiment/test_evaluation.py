@@ -136,6 +136,13 @@ def test_the_run_stands_for_its_model(folder, tmp_path, capfd):
     assert capfd.readouterr().out == expected
 
 
+def test_a_file_s_name_stays_in_its_column(folder, tmp_path, capfd):
+    file = tmp_path / "a\tb\nc.png"
+    Image.new("L", (8, 8)).save(file)
+    assert main(["predict", str(folder), str(file)]) == 0
+    assert capfd.readouterr().out.startswith(f"{tmp_path}/a\\tb\\nc.png\t")
+
+
 def test_predictions_from_python(model, folder, tmp_path):
     files, images = write_images(tmp_path, images_to_test().images[:3])
     predicted = sqdr.experiment.predict(files, PredictionOptions(folder, top=2))

@@ -49,6 +49,8 @@ class Parser:
             return self.parser.instantiate(options)
         except jsonargparse.ArgumentError as error:
             raise ValueError(self._explained(str(error))) from error
+        except UnicodeDecodeError as error:
+            raise ValueError(self._no_options(f"it is no text in UTF-8 ({error.reason})")) from error
 
     def actions(self) -> list[Any]:
         """What argparse knows of each option, but for those of the parser itself."""
@@ -79,7 +81,10 @@ class Parser:
         while waiting:
             word = waiting.pop(0)
             name, has_value, value = word.partition("=")
-            if not word.startswith("--") or word == "--":
+            if word == "--":  # behind it nothing is an option
+                others = ["--", *others, *waiting]
+                break
+            if not word.startswith("--"):
                 others.append(word)
                 continue
             action = by_name.get(name)
@@ -125,6 +130,8 @@ class Parser:
         ):
             group, _, option = found.groups()
             return self._unknown(f"{group}.{option}" if option else group, "")
+        if found := re.match(r"(?s)(?:Unexpected config|Problems parsing config): *(.*)", message):
+            return self._no_options(found[1])
         if found := re.match(r"unrecognized arguments: (.*)", message):
             hint = "lists are written with commas, as 3,8" if found[1].strip()[0].isdigit() else ""
             return f"`{self.parser.prog}` does not take {found[1]}{': ' * bool(hint)}{hint}"
@@ -142,6 +149,11 @@ class Parser:
                     )
                     return str(argument_error(action.dest, _with_example(kind), f"is {written}"))
         return re.sub(r'Parser key "([\w.]+)":', r"Argument `\1` cannot be read:", message)
+
+    def _no_options(self, why: str) -> str:
+        """What to say of a file that holds no options."""
+        but = f"{self._written.get('config', 'it')} is none: {why}"
+        return str(argument_error("config", "be a YAML file of options and their values", but))
 
     def _unknown(self, name: str, dashes: str) -> str:
         """What to say of an option that there is not, with the nearest one that there is."""

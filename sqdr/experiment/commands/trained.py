@@ -77,7 +77,12 @@ def _predict(predictor: Predictor, files: Sequence[Path]) -> int:
     n_read = n_bright = 0
     for image in predictor.predict(files):
         columns = [f"{name}\t{probability:.4f}" for name, probability in image.classes]
-        print(image.file, *columns or [f"error: {image.fault}"], sep="\t", flush=True)
+        print(
+            str(image.file).translate(_IN_ONE_COLUMN),
+            *columns or [f"error: {image.fault}"],
+            sep="\t",
+            flush=True,
+        )
         n_read, n_bright = n_read + (not image.fault), n_bright + image.is_bright_outside
     if n_read and n_bright >= _NEARLY_ALL * n_read and predictor.is_light_on_dark:
         print(
@@ -91,6 +96,8 @@ def _predict(predictor: Predictor, files: Sequence[Path]) -> int:
     return 1
 
 
+#: What a file's name may hold, but not a column.
+_IN_ONE_COLUMN = str.maketrans({"\t": r"\t", "\n": r"\n", "\r": r"\r"})
 #: Share of the images.
 _NEARLY_ALL = 0.9
 
