@@ -81,6 +81,7 @@ def test_a_file_without_options_is_named(content, tmp_path, capfd):
         ("sweep-noise", ["--seeds", "0-4"], "seeds", [0, 1, 2, 3, 4]),
         ("sweep-noise", ["--channels", "BitFlip,PhaseFlip"], "channels", ["BitFlip", "PhaseFlip"]),
         ("sweep-noise", ["--test_strengths", "0,0.5"], "test_strengths", [0, 0.5]),
+        ("sweep-noise", ["--test_strengths", "0.5"], "test_strengths", [0.5]),
         ("compare", ["--seeds", "3"], "seeds", [3]),
         ("search", ["--space", "{learning_rate:[0.1,1]}"], "space", {"learning_rate": [0.1, 1]}),
         ("bench", ["--backends", "native,torchquantum"], "backends", ["native", "torchquantum"]),

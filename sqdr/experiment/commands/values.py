@@ -35,6 +35,8 @@ def kind_of(name: str, type_: Any) -> Kind:
     """
     choices = _choices(type_)
     kinds = [_of_one_type(name, choice) for choice in choices]
+    if float in choices:  # a single number is no list there
+        kinds = [k._replace(as_yaml=_numbers) if k is _LISTS[float] else k for k in kinds]
     kind = Kind(
         "|".join(dict.fromkeys(kind.place for kind in kinds)),
         " or ".join(kind.must for kind in kinds),
@@ -112,7 +114,7 @@ def _list(text: str) -> str:
 
 
 def _numbers(text: str) -> str:
-    """0,0.1 -> [0, 0.1]; a single number stays one, which a list of numbers takes too."""
+    """0,0.1 -> [0, 0.1]; a single number stays one."""
     return _list(text) if "," in text else text
 
 
@@ -150,7 +152,7 @@ _SIMPLE: dict[Any, Kind] = {
 }
 _LISTS: dict[Any, Kind] = {
     int: Kind("N,...", "be integers", "0,3-5", _integers),
-    float: Kind("X,...", "be numbers", "0,0.1", _numbers),
+    float: Kind("X,...", "be numbers", "0,0.1", _list),
     str: Kind("NAME,...", "be names", "native,pennylane", _list),
 }
 #: By the last part of an option's name.
