@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
@@ -20,6 +21,7 @@ from sqdr.spiking import MIN_IMAGE_SIZE, SpikingEncoder
 from sqdr.validation import argument_error, check_integer, check_number, check_real_tensor
 
 if TYPE_CHECKING:
+    from sqdr.images import ImageTransform
     from sqdr.pretrained.about import About
 
 Head = Literal["linear-relu", "linear", "none"]
@@ -50,6 +52,11 @@ class SQDR_CNN(nn.Module):
         entanglement (str or sequence of pairs): see `ReuploadCircuit`. Default: "linear".
         width (int): factor of the front end's channels. Default: 1.
         angle_scale (float): factor from firing rates to angles in radians. Default: pi.
+        spiking (nn.Module or None): takes the place of the spiking front end, for images (batch,
+            in_channels, height, width) to firing rates (batch, 3 * n_wires). Default: None.
+        circuit (nn.Module or None): takes the place of the circuit, for angles (batch, 3 * n_wires) to
+            (batch, n_wires); `backend`, `noise` and the other arguments of a circuit then must not be
+            given. Default: None. A model with parts of another kind is not saved.
         head (str or None): what makes logits of the n_wires expectation values: "linear", a linear
             layer; "linear-relu", the published one, with a ReLU on the logits; "none", which returns
             the expectation values themselves, n_wires of them. Default: None, which is "linear", or
@@ -95,6 +102,8 @@ class SQDR_CNN(nn.Module):
         width: int = 1,
         angle_scale: float = math.pi,
         head: Head | None = None,
+        spiking: nn.Module | None = None,
+        circuit: nn.Module | None = None,
         **options: Any,
     ) -> None:
         super().__init__()
@@ -110,17 +119,23 @@ class SQDR_CNN(nn.Module):
         if head not in ("linear-relu", "linear", "none"):
             raise argument_error("head", 'be "linear-relu", "linear" or "none"', f"is {head!r}")
         self._head_name: Head = head
-        circuit = create_circuit(
-            backend,
-            n_wires,
-            qdr_block,
-            entanglement=entanglement,
-            noise=noise,
-            init_mode=init_mode,
-            init_range=init_range,
+        of_circuit: dict[str, Any] = {
+            "entanglement": entanglement,
+            "noise": noise,
+            "init_mode": init_mode,
+            "init_range": init_range,
             **options,
-        )
-        self.spiking = SpikingEncoder(self.T, self.in_channels, 3 * n_wires, self.width)
+        }
+        if circuit is None:
+            circuit = create_circuit(backend, n_wires, qdr_block, **of_circuit)
+        else:
+            given = {"backend": backend, "qdr_block": qdr_block, **of_circuit}
+            _check_own_circuit(circuit, n_wires, given)
+        if spiking is None:
+            spiking = SpikingEncoder(self.T, self.in_channels, 3 * n_wires, self.width)
+        elif not isinstance(spiking, nn.Module):
+            raise argument_error("spiking", "be a module or None", f"is {spiking!r}")
+        self.spiking = spiking
         self.circuit = circuit
         self.head = build_head(head, n_wires, self.num_class)
 
@@ -181,6 +196,19 @@ class SQDR_CNN(nn.Module):
         if self.quantum is None:
             return None
         return registered_name(type(self.quantum)) or type(self.quantum)
+
+    @property
+    def transform(self) -> ImageTransform:
+        """What makes of a picture or its file the image (in_channels, height, width) for this model.
+
+        It has the image size that the model was saved with, if it was loaded from a folder.
+
+        Raises:
+            MissingPackageError: if Pillow is not installed.
+        """
+        from sqdr.images import ImageTransform
+
+        return ImageTransform(self.in_channels, self.about.image_size if self.about else None)
 
     def angles(self, images: Tensor) -> Tensor:
         """What the circuit reads: scaled firing rates (batch, 3 * n_wires), in radians."""
@@ -274,6 +302,18 @@ class SQDR_CNN(nn.Module):
             low, high = images.aminmax()
             but = f"spans [{low:g}, {high:g}]" if low == low else "holds NaN"
             raise argument_error("images", "lie in [0, 1]", but)
+
+
+def _check_own_circuit(circuit: Any, n_wires: int, given: Mapping[str, Any]) -> None:
+    """Accept a module in the place of the circuit, and no arguments for one that would be made."""
+    if not isinstance(circuit, nn.Module):
+        raise argument_error("circuit", "be a module or None", f"is {circuit!r}")
+    parameters = inspect.signature(SQDR_CNN).parameters
+    for name, value in given.items():
+        if name not in parameters or value != parameters[name].default:
+            raise argument_error(name, "not be given with a `circuit`", f"is {value!r}")
+    if isinstance(circuit, ReuploadCircuit) and circuit.n_wires != n_wires:
+        raise argument_error("n_wires", f"be the {circuit.n_wires} of `circuit`", f"is {n_wires}")
 
 
 def build_head(head: Head, n_wires: int, num_class: int) -> nn.Module:

@@ -18,7 +18,7 @@ FLOORS = [
     ["registry", "spiking"],
     ["backends"],
     ["circuit"],
-    ["noise", "memory", "processes"],
+    ["noise", "memory", "processes", "images"],
     ["validation", "files", "compilation", "vectors"],
     ["errors", "bounds", "_version"],
 ]
@@ -40,6 +40,7 @@ EXPERIMENT_FLOORS = [
 DOORS = {
     ("circuit", "registry"),
     ("model", "pretrained"),
+    ("model", "images"),
 }
 
 

@@ -14,9 +14,9 @@ from PIL import Image
 from test_data import write_idx, write_mnist
 
 import sqdr
-from sqdr.experiment.data.images import read_image
 from sqdr.experiment.data.sets import ImageData, load_images
 from sqdr.experiment.options import DataOptions
+from sqdr.images import read_image
 from sqdr.pretrained.config import from_json
 
 TRAIN_IMAGES, TRAIN_LABELS = "train-images-idx3-ubyte", "train-labels-idx1-ubyte"

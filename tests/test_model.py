@@ -2,6 +2,7 @@
 
 import copy
 import math
+import re
 
 import pytest
 import torch
@@ -278,3 +279,45 @@ def test_what_a_circuit_was_made_for_cannot_be_set(name):
     circuit = sqdr.create_circuit("native", 2, 2)
     with pytest.raises(AttributeError, match=name):
         setattr(circuit, name, getattr(circuit, name))
+
+
+class Brightness(torch.nn.Module):
+    """A front end of one's own: the mean brightness as every firing rate."""
+
+    def forward(self, images):
+        return images.mean((1, 2, 3), keepdim=True).flatten(1).expand(-1, 6)
+
+
+def test_parts_of_ones_own():
+    circuit = sqdr.create_circuit("native", 2, 3, entanglement="none")
+    model = sqdr.SQDR_CNN(2, 1, 2, n_wires=2, head="none", spiking=Brightness(), circuit=circuit)
+    images = images_of(3)
+    angles = torch.pi * images.mean((1, 2, 3)).unsqueeze(1).expand(-1, 6)
+    torch.testing.assert_close(model(images), circuit(angles))
+    assert model.quantum is circuit
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (
+            {"noise": sqdr.NoiseModel((sqdr.BitFlip(0.1),))},
+            "`noise` must not be given with a `circuit`",
+        ),
+        ({"backend": "pennylane"}, "`backend` must not be given with a `circuit`"),
+        ({"shots": 10}, "`shots` must not be given with a `circuit`"),
+        ({"qdr_block": 3}, "`qdr_block` must not be given with a `circuit`"),
+        ({"n_wires": 9}, "`n_wires` must be the 2 of `circuit`, but is 9"),
+        ({"spiking": "mine"}, "`spiking` must be a module or None, but is 'mine'"),
+    ],
+)
+def test_arguments_that_ones_own_parts_leave_without_meaning(arguments, message):
+    circuit = sqdr.create_circuit("native", 2, 2)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        sqdr.SQDR_CNN(2, 1, 2, **{"n_wires": 2, "circuit": circuit} | arguments)
+
+
+def test_a_module_that_is_no_circuit():
+    model = sqdr.SQDR_CNN(2, 1, 2, n_wires=2, circuit=torch.nn.Linear(6, 2))
+    assert model.quantum is None
+    assert model(images_of(3)).shape == (3, 2)

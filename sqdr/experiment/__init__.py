@@ -75,8 +75,8 @@ def predict(images: Iterable[str | Path], options: PredictionOptions) -> list[Im
         FileNotFoundError: if the model is missing.
         ImportError: if a package that is needed is missing.
     """
-    from sqdr.experiment.data.images import image_files
     from sqdr.experiment.evaluation import Predictor
+    from sqdr.images import image_files
 
     return list(Predictor(options).predict(image_files(map(Path, images))))
 

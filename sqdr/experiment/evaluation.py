@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from itertools import product
 from pathlib import Path
 from typing import NamedTuple, cast
@@ -13,7 +14,6 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
-from sqdr.experiment.data.images import is_bright_outside, read_image, resized
 from sqdr.experiment.data.sets import ImageData
 from sqdr.experiment.options import (
     DataOptions,
@@ -24,6 +24,7 @@ from sqdr.experiment.options import (
     build_noise,
 )
 from sqdr.experiment.scores import scores_of
+from sqdr.images import is_bright_outside
 from sqdr.model import SQDR_CNN
 from sqdr.noise import NoiseModel
 from sqdr.pretrained.card import LIGHT_ON_DARK
@@ -89,6 +90,7 @@ class Predictor:
         self._options = options
         self._config = read_config(folder)
         self._model = SQDR_CNN.from_pretrained(folder, options.backend)
+        self._transform = replace(self._model.transform, invert=options.invert)
         self.is_light_on_dark = self._config.data_name in (*LIGHT_ON_DARK, None)
         torch.manual_seed(options.seed)
 
@@ -104,13 +106,12 @@ class Predictor:
 
     def _read(self, file: Path) -> Tensor | ValueError:
         try:
-            picture = read_image(file, self._model.in_channels, self._options.invert)
+            image = self._transform(file)[None]
         except ValueError as error:
             return error
-        image = resized(picture[None], self._config.image_size)
         if min(image.shape[2:]) < MIN_IMAGE_SIZE:
             must = f"have height and width of at least {MIN_IMAGE_SIZE}"
-            return argument_error("images", must, f"{file} has {picture.shape[1]} x {picture.shape[2]}")
+            return argument_error("images", must, f"{file} has {image.shape[2]} x {image.shape[3]}")
         return image
 
     def _classified(

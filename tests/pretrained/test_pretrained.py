@@ -7,10 +7,12 @@ import pickle
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 import torch
 import yaml
 from cases import BACKENDS
+from PIL import Image
 from safetensors.torch import load_file, save_file
 
 import sqdr
@@ -760,3 +762,32 @@ def test_a_strength_that_two_channels_share_is_not_saved(tmp_path):
     ):
         model_of(noise=noise).save_pretrained(tmp_path / "saved")
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("part", "message"),
+    [
+        ({"spiking": torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(64, 6))}, "spiking"),
+        ({"circuit": torch.nn.Linear(6, 2)}, "`circuit` must be a ReuploadCircuit, but is a Linear"),
+    ],
+)
+def test_a_model_with_parts_of_ones_own_is_not_saved(part, message, tmp_path):
+    model = sqdr.SQDR_CNN(2, 1, 2, n_wires=2, **part)
+    with pytest.raises(ValueError, match=message):
+        model.save_pretrained(tmp_path / "model")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_transform_of_a_loaded_model(tmp_path):
+    """Grey, resized as in training, and 0 to 1 from black to white."""
+    sqdr.SQDR_CNN(2, 1, 2, n_wires=2).save_pretrained(tmp_path / "model", image_size=8)
+    transform = sqdr.SQDR_CNN.from_pretrained(tmp_path / "model").transform
+    pixels = np.zeros((16, 16, 3), dtype=np.uint8)
+    pixels[:, 8:] = 255
+    picture = Image.fromarray(pixels)
+    picture.save(tmp_path / "half.png")
+    image = transform(tmp_path / "half.png")
+    assert image.shape == (1, 8, 8)
+    assert torch.equal(image, transform(picture))
+    torch.testing.assert_close(image[0, :, 0], torch.zeros(8))
+    torch.testing.assert_close(image[0, :, -1], torch.ones(8))

@@ -49,8 +49,8 @@ def _add_model(parser: Any) -> None:
 
 
 def _prepare_prediction(namespace: Any) -> Callable[[], int]:
-    from sqdr.experiment.data.images import image_files
     from sqdr.experiment.evaluation import Predictor
+    from sqdr.images import image_files
 
     model, images = _model_and_others(namespace, PREDICT)
     if not images:

@@ -19,10 +19,10 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 from torch.utils.data import DataLoader, TensorDataset
 
-from sqdr.experiment.data.images import resized
 from sqdr.experiment.data.sharing import WHOLE, Place, Share, SharedBatches
 from sqdr.experiment.data_names import BUILT_IN, entry_of
 from sqdr.experiment.options import DataOptions
+from sqdr.images import resized
 from sqdr.validation import argument_error
 
 _TORCHVISION = {

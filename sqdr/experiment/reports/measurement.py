@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import NamedTuple, cast
 
 import torch
 from rich.progress import track
@@ -85,7 +85,7 @@ def measure_on_test_images(trained: TrainedRun, show_progress: bool = False) -> 
     operations: dict[str, Operations] = {}
     batches = track(data.test_dataloader(), "Test images", disable=not show_progress, transient=True)
     for images, _ in batches:
-        with _watched(model.spiking) as calls:
+        with _watched(cast(SpikingEncoder, model.spiking)) as calls:
             angles.append(model.angles(images))
         values = model.circuit(angles[-1])
         logits.append(model.head(values))
@@ -122,7 +122,7 @@ def measure_on_test_images(trained: TrainedRun, show_progress: bool = False) -> 
 def _examples(model: SQDR_CNN, test: Images, predictions: Tensor, n_classes: int) -> Examples:
     """The first test image of each class."""
     chosen = [int((test.labels == label).nonzero()[0]) for label in range(n_classes)]
-    with _watched(model.spiking) as calls:
+    with _watched(cast(SpikingEncoder, model.spiking)) as calls:
         model.spiking(test.images[chosen])
     spikes = {name: of_layer[-1].outputs.flatten(2) for name, of_layer in calls.items()}
     return Examples(test.images[chosen], test.labels[chosen], predictions[chosen], spikes)

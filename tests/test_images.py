@@ -5,8 +5,8 @@ import pytest
 import torch
 from PIL import Image
 
-from sqdr.experiment.data import images
-from sqdr.experiment.data.images import image_files, is_bright_outside, read_image, resized
+from sqdr import images
+from sqdr.images import image_files, is_bright_outside, read_image, resized
 
 GREY = np.arange(96, dtype=np.uint8).reshape(8, 12) * 2
 COLOUR = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)

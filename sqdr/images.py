@@ -2,6 +2,7 @@
 
 import warnings
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,11 +16,40 @@ from sqdr.validation import argument_error
 try:
     from PIL import Image, ImageOps
 except ModuleNotFoundError as error:
-    raise MissingPackageError("Reading image files", "train", "Pillow") from error
+    raise MissingPackageError("Reading image files", "share", "Pillow") from error
 
 #: What Pillow reads by itself; other formats it hands to other programs.
 FORMATS = ("PNG", "JPEG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 _MODES = {1: "L", 3: "RGB"}
+
+
+@dataclass(frozen=True)
+class ImageTransform:
+    """What makes of a picture the image that a model takes, as for its training.
+
+    Args:
+        channels (int): 1 for grey, 3 for colour.
+        size (int or None): height and width of the image; None leaves those of the picture.
+        invert (bool): whether to exchange light and dark. Default: False.
+    """
+
+    channels: int
+    size: int | None
+    invert: bool = False
+
+    def __call__(self, picture: Path | str | Image.Image) -> Tensor:
+        """The image.
+
+        Args:
+            picture (path or PIL image): see `read_image`.
+
+        Returns:
+            Tensor of shape (channels, size, size): in [0, 1].
+
+        Raises:
+            ValueError: as `read_image`.
+        """
+        return resized(read_image(picture, self.channels, self.invert)[None], self.size)[0]
 
 
 def resized(images: Tensor, size: int | None) -> Tensor:
@@ -68,11 +98,11 @@ def is_bright_outside(image: Tensor) -> bool:
     return bool(outside.mean() > middle.mean())
 
 
-def read_image(file: Path, channels: int, invert: bool = False) -> Tensor:
+def read_image(file: Path | str | Image.Image, channels: int, invert: bool = False) -> Tensor:
     """An image file as a tensor, in grey or in colour, turned as its EXIF data say.
 
     Args:
-        file (Path): of one of `FORMATS`; the first picture of several.
+        file (path or PIL image): of one of `FORMATS`; the first picture of several.
         channels (int): 1 for grey, 3 for colour.
         invert (bool): whether to exchange light and dark. Default: False.
 
@@ -89,9 +119,11 @@ def read_image(file: Path, channels: int, invert: bool = False) -> Tensor:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(file, formats=FORMATS) as opened:
-                is_16_bit = opened.mode.startswith("I") and opened.format in ("PNG", "PPM")
-                pixels, white = _pixels(ImageOps.exif_transpose(opened), _MODES[channels], is_16_bit)
+            if isinstance(file, Image.Image):
+                pixels, white = _pixels(file, _MODES[channels])
+            else:
+                with Image.open(file, formats=FORMATS) as opened:
+                    pixels, white = _pixels(opened, _MODES[channels])
     except Exception as error:  # Pillow's readers raise whatever their parsers meet
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else error
         must = f"name image files ({', '.join(FORMATS)})"
@@ -102,11 +134,13 @@ def read_image(file: Path, channels: int, invert: bool = False) -> Tensor:
     return values.reshape(*values.shape[:2], -1).movedim(-1, 0).expand(channels, -1, -1)
 
 
-def _pixels(image: Image.Image, mode: str, is_16_bit: bool) -> tuple[np.ndarray, int]:
+def _pixels(opened: Image.Image, mode: str) -> tuple[np.ndarray, int]:
     """Pixels (height, width) or (height, width, 3) of a picture, and their value for white.
 
     Pillow opens some pictures of 16 bits in a mode of 32, with white at 65535.
     """
+    is_16_bit = opened.mode.startswith("I") and opened.format in ("PNG", "PPM")
+    image = ImageOps.exif_transpose(opened)
     if image.has_transparency_data and image.convert("RGBA").getchannel("A").getextrema() != (255, 255):
         raise ValueError("it is partly transparent, so put it on a background first")
     if is_16_bit or image.mode.startswith("I;16"):  # which `convert` would cut off at 255
