@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from sqdr.bounds import MAX_SHOTS, MAX_SIZE
 from sqdr.memory import check_memory
-from sqdr.noise import NoiseModel, Strength, check_probabilities
+from sqdr.noise import NoiseModel, Strength, check_probabilities, check_realised
 from sqdr.processes import Generator, home
 from sqdr.validation import argument_error, check_integer, check_number, check_real_tensor
 
@@ -320,8 +320,9 @@ class ReuploadCircuit(nn.Module, ABC):
             check_probabilities(argument, tensor)
             realised[name] = tensor if name == "readout_error" else _with_three_axes(tensor)
         for name, strength in self._drawn_strengths.items():
-            generator = self.generator_to_draw_from()
-            realised[name] = _with_three_axes(strength.realise(angles, self.n_blocks, generator))
+            drawn = strength.realise(angles, self.n_blocks, self.generator_to_draw_from())
+            check_realised(strength, drawn, (self.n_blocks, *angles.shape[:2]))
+            realised[name] = _with_three_axes(drawn)
         in_dtype = {name: tensor.to(angles.dtype) for name, tensor in realised.items()}
         return self._noise.with_strengths(in_dtype)
 

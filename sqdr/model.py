@@ -113,7 +113,7 @@ class SQDR_CNN(nn.Module):
         n_wires = check_integer("n_wires", n_wires, 1, MAX_ARGUMENTS["n_wires"])
         qdr_block = check_integer("qdr_block", qdr_block, 1, MAX_ARGUMENTS["qdr_block"])
         self._width = check_integer("width", width, 1, MAX_ARGUMENTS["width"])
-        self.angle_scale = check_number("angle_scale", angle_scale)
+        self._angle_scale = check_number("angle_scale", angle_scale)
         if head is None:
             head = "linear" if use_mlp else "none"
         if head not in ("linear-relu", "linear", "none"):
@@ -176,6 +176,14 @@ class SQDR_CNN(nn.Module):
     @property
     def num_class(self) -> int:
         return self._num_class
+
+    @property
+    def angle_scale(self) -> float:
+        return self._angle_scale
+
+    @angle_scale.setter
+    def angle_scale(self, angle_scale: float) -> None:
+        self._angle_scale = check_number("angle_scale", angle_scale)
 
     @property
     def width(self) -> int:

@@ -5,6 +5,7 @@ import operator
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -22,7 +23,7 @@ def argument_error(name: str, must: str, but: str) -> ArgumentError:
 def check_integer(name: str, value: Any, minimum: int, maximum: float = math.inf) -> int:
     """`value` as an int in [minimum, maximum]; ValueError otherwise."""
     must = f"be an integer of at least {minimum}"
-    if isinstance(value, bool):
+    if _is_truth_value(value):
         raise argument_error(name, must, f"is {value!r}")
     try:
         integer = operator.index(value)
@@ -45,8 +46,11 @@ def check_number(
     must = "be a finite number"
     if minimum > -math.inf or maximum < math.inf:
         must += f" in [{minimum:g}, {maximum:g}]"
-    if isinstance(value, bool | str):
+    # float() would read these, and drop an imaginary part or a gradient.
+    if _is_truth_value(value) or isinstance(value, str | bytes | np.complexfloating):
         raise argument_error(name, must, f"is {value!r}")
+    if isinstance(value, Tensor) and value.requires_grad:
+        raise argument_error(name, must, "has a gradient, which nothing would follow")
     try:
         number = float(value)
     except (TypeError, ValueError, OverflowError):
@@ -54,6 +58,11 @@ def check_number(
     if not (math.isfinite(number) and minimum <= number <= maximum):
         raise argument_error(name, must, f"is {number!r}")
     return number
+
+
+def _is_truth_value(value: Any) -> bool:
+    is_of_torch = isinstance(value, Tensor) and value.dtype == torch.bool
+    return is_of_torch or isinstance(value, bool | np.bool_)
 
 
 def check_real_tensor(name: str, value: Any, must: str = "be a floating-point tensor") -> None:

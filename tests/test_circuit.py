@@ -553,3 +553,24 @@ def test_values_of_a_wrong_shape_are_reported():
         sqdr.ArgumentError, match=r"`expectation_values` must return <Z> of shape \(2, 3\)"
     ):
         Scalar(3, 1)(torch.rand(2, 9))
+
+
+@pytest.mark.parametrize(
+    "weights", [torch.zeros(3, 3, 3), torch.zeros(1, 3, 3), torch.zeros(2, 3, 3, dtype=torch.complex64)]
+)
+def test_weights_that_the_circuit_has_no_place_for(weights):
+    circuit = sqdr.create_circuit("native", 3, 2)
+    circuit.weights = nn.Parameter(weights)
+    with pytest.raises(ValueError, match="Argument `weights` must"):
+        circuit(torch.zeros(2, 9))
+
+
+@pytest.mark.parametrize("n_wires", [np.True_, torch.tensor(True)])
+def test_a_truth_value_is_no_number_of_wires(n_wires):
+    with pytest.raises(ValueError, match="Argument `n_wires` must be an integer"):
+        sqdr.create_circuit("native", n_wires, 2)
+
+
+def test_a_method_that_is_no_name():
+    with pytest.raises(ValueError, match="Argument `method` must be"):
+        sqdr.create_circuit("native", 3, 2, method=["dense"])

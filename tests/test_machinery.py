@@ -321,3 +321,16 @@ def test_two_circuits_of_one_worker_draw_for_themselves():
         both.other.weights.copy_(both.circuit.weights)
     found = draws_of_workers(both, "fork", 1)
     assert not (found[:, 0] == found[:, 1]).all(-1).any()
+
+
+def test_a_transform_leaves_nothing_behind():
+    circuit = sqdr.create_circuit("native", 3, 3)
+    angles = torch.rand(5, 9)
+
+    def value(parameters, sample):
+        return torch.func.functional_call(circuit, parameters, (sample,)).sum()
+
+    of_each = torch.func.vmap(torch.func.grad(value), (None, 0))
+    gradients = of_each(dict(circuit.named_parameters()), angles)["weights"]
+    circuit(angles).sum().backward()  # by kernels, which read memory
+    torch.testing.assert_close(gradients.sum(0), circuit.weights.grad)

@@ -321,3 +321,16 @@ def test_a_module_that_is_no_circuit():
     model = sqdr.SQDR_CNN(2, 1, 2, n_wires=2, circuit=torch.nn.Linear(6, 2))
     assert model.quantum is None
     assert model(images_of(3)).shape == (3, 2)
+
+
+@pytest.mark.parametrize("angle_scale", ["2", math.inf, torch.tensor(2.0, requires_grad=True)])
+def test_a_scale_of_angles_that_is_no_number_is_refused_when_it_is_set(angle_scale):
+    model = sqdr.SQDR_CNN(2, 1, 3, 3)
+    with pytest.raises(ValueError, match="Argument `angle_scale` must be a finite number"):
+        model.angle_scale = angle_scale
+    assert model.angle_scale == math.pi
+
+
+def test_a_trained_scale_of_angles_is_refused():
+    with pytest.raises(ValueError, match="has a gradient, which nothing would follow"):
+        sqdr.SQDR_CNN(2, 1, 3, 3, angle_scale=nn.Parameter(torch.tensor(2.0)))

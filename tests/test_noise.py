@@ -3,6 +3,7 @@
 import copy
 import json
 import math
+import re
 from dataclasses import dataclass
 
 import numpy as np
@@ -667,3 +668,58 @@ def test_noise_in_words(noise, words):
 def test_the_strengths_of_many_wires_take_one_line():
     words = sqdr.NoiseModel((sqdr.BitFlip([0.125] * 1000),)).in_words()
     assert words == "BitFlip [0.125, 0.125, 0.125, ..., 0.125, 0.125, 0.125] after rotations"
+
+
+@pytest.mark.parametrize("strength", [np.True_, b"0", np.complex128(0.1 + 0.5j)])
+def test_a_strength_that_is_no_number(strength):
+    with pytest.raises(ValueError, match=r"Argument `BitFlip\.p` must be a finite number"):
+        sqdr.BitFlip(strength)
+
+
+@dataclass(frozen=True)
+class _Realised(Strength):
+    """A strength of a class of one's own: whatever it is given."""
+
+    value: object
+
+    def realise(self, angles, n_blocks, generator):  # noqa: ARG002
+        return self.value
+
+
+@pytest.mark.parametrize(
+    ("realised", "but"),
+    [
+        (torch.tensor(2.0), "must be a finite number in [0, 1], or hold such, but holds 2.0"),
+        (torch.full((1, 2), 0.1), "must return what broadcasts to (2, 4, 3), but returns shape (1, 2)"),
+        (torch.full((7, 1, 1), 0.1), "must return what broadcasts to (2, 4, 3), but returns shape (7,"),
+        (0.1, "must return a floating-point tensor, but is float"),
+    ],
+)
+def test_a_strength_of_ones_own_that_realises_no_probability(realised, but):
+    noise = sqdr.NoiseModel((sqdr.BitFlip(_Realised(realised)),))
+    circuit = sqdr.create_circuit("native", 3, 2, noise=noise)
+    with pytest.raises(ValueError, match=re.escape(f"Argument `_Realised.realise` {but}")):
+        circuit(torch.zeros(4, 9))
+
+
+@pytest.mark.parametrize(
+    "operators",
+    [
+        torch.eye(2)[None].to_sparse(),
+        torch.eye(2, device="meta")[None],
+        [torch.eye(2, requires_grad=True)],
+    ],
+)
+def test_operators_without_plain_values(operators):
+    with pytest.raises(ValueError, match="Argument `operators` must be finite numbers"):
+        sqdr.Kraus(operators)
+
+
+def test_operators_in_bfloat16():
+    assert sqdr.Kraus(torch.eye(2, dtype=torch.bfloat16)[None]) == sqdr.Kraus(np.eye(2)[None])
+
+
+def test_equal_operators_have_one_hash():
+    plus, minus = sqdr.Kraus([[[1, 0], [0, 1]]]), sqdr.Kraus([[[1, -0.0], [0, 1]]])
+    assert plus == minus
+    assert hash(plus) == hash(minus)

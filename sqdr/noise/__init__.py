@@ -21,6 +21,7 @@ from sqdr.noise.strengths import (
     SigmoidOfDrawnAngle,
     Strength,
     check_probabilities,
+    check_realised,
 )
 
 __all__ = [
@@ -40,6 +41,7 @@ __all__ = [
     "Strength",
     "TransferMatrix",
     "check_probabilities",
+    "check_realised",
     "compose",
     "named_channel",
     "stack",

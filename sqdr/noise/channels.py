@@ -340,7 +340,7 @@ class Kraus(Channel):
         return torch.equal(self.kraus_operators(), other.kraus_operators())
 
     def __hash__(self) -> int:
-        return hash(self.kraus_operators().numpy().tobytes())
+        return hash((self.kraus_operators().numpy() + 0).tobytes())  # -0 equals 0
 
     def __repr__(self) -> str:
         return f"Kraus({np.array2string(self.kraus_operators().numpy(), precision=4, separator=', ')})"
@@ -415,10 +415,12 @@ def _complete(operators: Any) -> NDArray[np.complex128]:
     if isinstance(operators, Tensor):
         if operators.requires_grad:
             raise _not_operators("have a gradient, which nothing would follow")
-        operators = operators.detach().cpu().resolve_conj().resolve_neg().numpy()
+        if operators.layout != torch.strided or operators.is_meta:
+            raise _not_operators("is a tensor that is sparse or has no values")
+        operators = operators.detach().to("cpu", torch.complex128).resolve_conj().resolve_neg().numpy()
     try:
         array = np.array(operators, dtype=np.complex128)
-    except (TypeError, ValueError):
+    except (TypeError, ValueError, RuntimeError):  # the last from tensors in a list, with a gradient
         raise _not_operators(f"is {operators!r:.60}") from None
     if array.ndim != 3 or array.shape[1:] != (2, 2) or not len(array):
         raise _not_operators(f"has shape {array.shape}")

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from sqdr.validation import REAL_DTYPES, argument_error, check_number
+from sqdr.validation import REAL_DTYPES, argument_error, check_number, check_real_tensor
 
 Number = float | Tensor
 
@@ -85,6 +85,30 @@ def check_probabilities(argument: str, strength: Tensor) -> None:
         torch._assert_async(in_range.all(), f"Argument `{argument}` must be in [0, 1], but is not.")
     elif not in_range.all():
         _refuse_outside(argument, strength, in_range)
+
+
+def check_realised(strength: Strength, realised: Any, sizes: Sequence[int]) -> None:
+    """ValueError if what a strength of a class of one's own realises is no probability.
+
+    NaN, of samples whose angles are NaN, passes where the strength is drawn from the data.
+
+    Args:
+        strength (Strength): whose.
+        realised (Tensor): what its `realise` returned.
+        sizes (sequence of 3 ints): n_blocks, batch and n_wires, to which it must broadcast.
+    """
+    kind = type(strength)
+    if STRENGTHS.get(kind.__name__) is kind:
+        return
+    argument = f"{kind.__name__}.realise"
+    check_real_tensor(argument, realised, "return a floating-point tensor")
+    too_many = realised.dim() > len(sizes)
+    if too_many or any(
+        n not in (1, m) for n, m in zip(realised.shape[::-1], sizes[::-1], strict=False)
+    ):
+        must = f"return what broadcasts to {tuple(sizes)}"
+        raise argument_error(argument, must, f"returns shape {tuple(realised.shape)}")
+    check_probabilities(argument, realised.nan_to_num())
 
 
 def check_strength(argument: str, value: Any) -> Number:

@@ -169,8 +169,8 @@ def _check_computation(model: SQDR_CNN, config: PretrainedConfig) -> None:
     """
     must = "be one that its configuration describes"
     circuit = model.quantum
-    if circuit is None or "forward" in vars(circuit) or circuit._forward_hooks:
-        raise argument_error("circuit", must, "has been changed by a hook or another `forward`")
+    if circuit is None or _has_other_methods(circuit) or circuit._forward_hooks:
+        raise argument_error("circuit", must, "has been changed by a hook or another method")
     if circuit._forward_pre_hooks:
         raise argument_error("circuit", must, "has been changed by a hook")
     parts = _classical_parts(config.arguments)
@@ -188,6 +188,11 @@ def _check_computation(model: SQDR_CNN, config: PretrainedConfig) -> None:
         # Rounding may move a spike of one image; what has been changed moves most.
         if found.shape != expected.shape or (found - expected).abs().amax(1).median() > 1e-3:
             raise argument_error("model", must, "computes something else: it has been changed since")
+
+
+def _has_other_methods(circuit: ReuploadCircuit) -> bool:
+    """Whether functions were set on the circuit in place of methods of its class."""
+    return any(callable(getattr(type(circuit), name, None)) for name in vars(circuit))
 
 
 def _is_strength(name: str) -> bool:

@@ -791,3 +791,19 @@ def test_the_transform_of_a_loaded_model(tmp_path):
     assert torch.equal(image, transform(picture))
     torch.testing.assert_close(image[0, :, 0], torch.zeros(8))
     torch.testing.assert_close(image[0, :, -1], torch.ones(8))
+
+
+@pytest.mark.parametrize("method", ["expectation_values", "evaluate", "realised_noise"])
+def test_a_circuit_with_another_method_is_not_saved(method, tmp_path):
+    model = sqdr.SQDR_CNN(2, 1, 3, 3)
+    setattr(model.circuit, method, lambda *inputs: inputs[0])
+    with pytest.raises(ValueError, match="another method"):
+        model.save_pretrained(tmp_path / "model")
+    assert not (tmp_path / "model").exists()
+
+
+def test_a_scale_of_angles_of_numpy_is_saved(tmp_path):
+    model = sqdr.SQDR_CNN(2, 1, 3, 3)
+    model.angle_scale = np.float32(0.5)
+    model.save_pretrained(tmp_path / "model")
+    assert sqdr.SQDR_CNN.from_pretrained(tmp_path / "model").angle_scale == 0.5

@@ -33,7 +33,7 @@ def evaluate(evaluation: Evaluation, *inputs: Tensor) -> Tensor:
     Reverse mode goes through `evaluation.backward`. Second derivatives, forward mode, the transforms of
     `torch.func`, compiled and traced code go through `evaluation.function`.
     """
-    if is_traced() or _is_transformed(inputs):
+    if is_traced() or is_transformed(inputs):
         return evaluation.function(*inputs)
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
         value: Tensor = _Node.apply(evaluation, *inputs)
@@ -90,7 +90,7 @@ class _Node(torch.autograd.Function):
         saved = ctx.saved_tensors  # read once, which is all that torch.utils.checkpoint allows
         inputs, kept = saved[: ctx.n_inputs], saved[ctx.n_inputs :]
         is_one = torch._C._has_storage(grad)  # not several at once, by is_grads_batched=True
-        if torch.is_grad_enabled() or not is_one or _is_transformed((grad,)):
+        if torch.is_grad_enabled() or not is_one or is_transformed((grad,)):
             return None, *torch.func.vjp(ctx.evaluation.function, *inputs)[1](grad)
         return None, *ctx.evaluation.backward(grad, inputs, kept, ctx.needs_input_grad[1:])
 
@@ -101,7 +101,7 @@ def are_plain(*tensors: Tensor) -> bool:
         all(type(tensor) in (Tensor, nn.Parameter) for tensor in tensors)
         and torch._C._len_torch_dispatch_stack() == 0
         and torch._C._get_tracing_state() is None
-        and not _is_transformed(tensors)
+        and not is_transformed(tensors)
     )
 
 
@@ -110,7 +110,7 @@ def is_traced() -> bool:
     return torch.compiler.is_compiling() or torch._C._get_tracing_state() is not None
 
 
-def _is_transformed(tensors: Tensors) -> bool:
+def is_transformed(tensors: Tensors) -> bool:
     """Whether a transform of `torch.func` or forward mode is at work."""
     if torch._C._functorch.maybe_current_level() is not None:
         return True

@@ -6,7 +6,15 @@ import torch
 from torch import Tensor
 
 from sqdr.backends.native import kernels
-from sqdr.backends.native.autograd import Compiled, Evaluation, Tensors, are_plain, evaluate, is_traced
+from sqdr.backends.native.autograd import (
+    Compiled,
+    Evaluation,
+    Tensors,
+    are_plain,
+    evaluate,
+    is_traced,
+    is_transformed,
+)
 from sqdr.backends.native.causal_cone import CausalCone
 from sqdr.backends.native.method import N_GENERAL, Method, Name, Shape
 from sqdr.backends.native.pauli_vector import PauliVector
@@ -15,7 +23,7 @@ from sqdr.backends.native.two_blocks import TwoBlocks
 from sqdr.backends.native.unentangled import Unentangled
 from sqdr.circuit import Capability, ReuploadCircuit, in_working_dtype, working_dtype
 from sqdr.noise import NoiseModel
-from sqdr.validation import argument_error
+from sqdr.validation import argument_error, check_real_tensor
 
 METHODS: tuple[type[Method], ...] = (TwoBlocks, Unentangled, CausalCone, Statevector, PauliVector)
 
@@ -83,6 +91,7 @@ class NativeCircuit(ReuploadCircuit):
         return self._method.evaluate(angles, weights, noise)
 
     def evaluate(self, angles: Tensor) -> Tensor:
+        self._check_weights()
         if not self._compile or torch.compiler.is_compiling():
             return super().evaluate(angles)
         if self._compiled is None:
@@ -126,17 +135,26 @@ class NativeCircuit(ReuploadCircuit):
         )
 
     def _may_use_kernels(self) -> bool:
-        if self._compile or kernels.problem() is not None:
+        # Within a transform their tables would be tensors of it, without numbers in memory.
+        if self._compile or kernels.problem() is not None or is_transformed(()):
             return False
         if self._kernels is None:
             self._kernels = self._method.kernels()
         return self._kernels is not None
 
+    def _check_weights(self) -> None:
+        """ValueError if others were set, by which kernels would read beyond their memory."""
+        check_real_tensor("weights", self.weights)
+        shape = self.n_blocks, self.n_wires, 3
+        if self.weights.shape != shape:
+            has = f"has shape {tuple(self.weights.shape)}"
+            raise argument_error("weights", f"have shape {shape}", has)
+
     def _chosen(self, name: Name | None) -> Method:
         methods = self.methods()
         if name is None:
             return min(methods.values(), key=lambda method: method.multiply_adds())
-        if name not in methods:
+        if name not in tuple(methods):  # whatever it is, hashable or not
             able = " or ".join(f'"{name}"' for name in methods)
             raise argument_error("method", f"be {able} for this circuit", f"is {name!r}")
         return methods[name]
@@ -152,8 +170,13 @@ class NativeCircuit(ReuploadCircuit):
 
     def _noise_tensors_of(self, noise: NoiseModel, like: Tensor) -> Tensors:
         """The noise as the method takes it; kept if it is fixed, since copies to a GPU take time."""
-        # A trace may work on tensors without values, of a class of their own.
-        if is_traced() or type(like) is not Tensor or not self.noise_is_fixed:
+        # A trace or transform may work on tensors without values, of a class or level of their own.
+        if (
+            is_traced()
+            or is_transformed((like,))
+            or type(like) is not Tensor
+            or not self.noise_is_fixed
+        ):
             return self._method.noise_tensors(noise, like)
         key = like.dtype, like.device
         if key not in self._fixed_noise:
