@@ -84,7 +84,7 @@ class KernelEvaluation(ABC):
     def forward(self, *inputs: Tensor, keep: bool) -> tuple[Tensor, Tensors]:
         angles, _, _, *readout = inputs
         batch = _Batch(self, *inputs)
-        values = torch.empty(batch.size, self.shape.n_wires, dtype=angles.dtype)
+        values = angles.new_empty(batch.size, self.shape.n_wires)
         into = values.numpy()
         kept = [batch.empty_to_keep(numbers)] if keep and (numbers := self.kept_numbers()) else []
         array = kept[0].numpy() if kept else None
@@ -115,7 +115,7 @@ class KernelEvaluation(ABC):
         batch = _Batch(self, *inputs)
         rows = _rows(grad, self.shape.n_wires)
         array = kept[0].numpy() if kept else np.empty((batch.size, 0, 0), batch.dtype)
-        grad_angles = torch.empty(angles.shape, dtype=angles.dtype)
+        grad_angles = angles.new_empty(angles.shape)
         into = grad_angles.numpy().reshape(batch.size, -1)
         grad_noise = np.zeros((len(noise) * self.shape.n_wires, noise.shape[1]), batch.dtype)
 
