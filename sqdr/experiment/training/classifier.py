@@ -122,11 +122,23 @@ class Classifier(lightning.LightningModule):
             torch.cuda.set_rng_state(self._cuda_random_state, self.device)
 
     def on_train_epoch_start(self) -> None:
+        trainer = self.trainer
+        if trainer.current_epoch == 0:
+            self._seed_generator()
         generator = self.generator
-        if self.trainer.world_size > 1 and generator is not None:
+        if trainer.world_size > 1 and generator is not None:
             # Each process draws for its own images. A seed for each epoch needs no checkpoint.
-            of_process = self.options.seed, self.trainer.current_epoch, self.trainer.global_rank
+            of_process = self.options.seed, trainer.current_epoch, trainer.global_rank
             generator.manual_seed(Random(str(of_process)).getrandbits(63))
+
+    def _seed_generator(self) -> None:
+        """Let what is drawn follow the run's seed alone; in a forked process a circuit has its own."""
+        state = torch.get_rng_state()
+        seed = int(torch.randint(2**63 - 1, (), device="cpu"))  # what the circuit draws as well
+        torch.set_rng_state(state)
+        generator = self.generator
+        if generator is not None:
+            generator.manual_seed(seed)
 
     @property
     def generator(self) -> torch.Generator | None:
