@@ -603,6 +603,7 @@ def _check_optimizer(options: RunOptions) -> None:
     weight = torch.zeros(1, requires_grad=True)
     weight.grad = torch.zeros(1)
     optimizer = new_optimizer(options, [{"params": [weight]}])
+    optimizer.param_groups[0]["lr"] = 1e-3  # a rate at which training diverges is no wrong option
     try:
         optimizer.step()
     except (AssertionError, RuntimeError) as error:

@@ -36,9 +36,6 @@ class CausalCone(MatrixMethod):
         # By kernels eight times what it would be if these were as fast as those of a whole state.
         return n * (64 * blocks + (1 << 3 * blocks))
 
-    def numbers_per_sample_by_kernels(self) -> int:
-        return super().numbers_per_sample_by_kernels() + (1 << 3 * self.shape.n_blocks - 2)
-
     def numbers_per_sample(self, needs_gradient: bool) -> int:
         n, blocks = self.shape.n_wires, self.shape.n_blocks
         return n * (64 * blocks + (1 << 3 * blocks - (3 if needs_gradient else 4)))

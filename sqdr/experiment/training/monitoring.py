@@ -78,7 +78,10 @@ def new_logger(name: Logger, folder: Path) -> LightningLogger:
         raise MissingPackageError("Option `logger`", name, name)
     match name:
         case "tensorboard":
-            return TensorBoardLogger(folder, name="", version="tensorboard")
+            try:
+                return TensorBoardLogger(folder, name="", version="tensorboard")
+            except ModuleNotFoundError as error:  # Lightning finds no version that it can use
+                raise MissingPackageError("Option `logger`", name, name) from error
         case "wandb":
             return WandbLogger(name=folder.name, save_dir=folder, project="sqdr")
         case "mlflow":

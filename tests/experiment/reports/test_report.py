@@ -479,7 +479,6 @@ def test_without_tensorboard_the_remedy_is_named(tmp_path, monkeypatch, capfd):
         monkeypatch.setattr(tensorboard, flag, False)
     assert main([*SMALL, "--tensorboard", "true", "--run", str(tmp_path / "run")]) == 2
     assert capfd.readouterr().err == (
-        "sqdr: error: Option `tensorboard` needs the package tensorboard: "
-        'pip install "sqdr[tensorboard]"\n'
+        'sqdr: error: Option `logger` needs the package tensorboard: pip install "sqdr[tensorboard]"\n'
     )
     assert not list(tmp_path.iterdir())
