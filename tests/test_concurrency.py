@@ -143,9 +143,9 @@ def test_runs_of_the_same_second_have_folders_of_their_own():
 
 @pytest.mark.usefixtures("same_second")
 def test_a_folder_that_was_made_meanwhile_is_left_alone(monkeypatch):
-    def prepare(options):
+    def prepare(options, **how):
         Path("runs/now").mkdir(parents=True)
-        return real(options)
+        return real(options, **how)
 
     real = training.prepare
     monkeypatch.setattr(training, "prepare", prepare)
@@ -156,8 +156,8 @@ def test_a_folder_that_was_made_meanwhile_is_left_alone(monkeypatch):
 def test_a_run_that_began_meanwhile_is_not_trained_over(tmp_path, monkeypatch, capfd):
     """Another process claims the folder, and is done, while this one loads its data."""
 
-    def prepare(options):
-        prepared = real(options)
+    def prepare(options, **how):
+        prepared = real(options, **how)
         (tmp_path / "config.yaml").write_text("of another run")
         return prepared
 
