@@ -41,13 +41,13 @@ class SinglePrecision(Wrong):
 
 
 class SqueezedBatch(Wrong):
-    """A batch of one loses its axis."""
+    """A batch of one loses its axis, where there are several wires."""
 
     meant = "shapes"
 
     def expectation_values(self, angles, weights):
         values = super().expectation_values(angles, weights)
-        return values[0] if len(values) == 1 else values
+        return values[0] if len(values) == 1 and self.n_wires > 1 else values
 
 
 class NormalisedBatch(Wrong):
