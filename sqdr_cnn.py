@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import sqdr
+from sqdr.model import published_defaults
 
 __all__ = ["SQDR_CNN"]
 
@@ -24,6 +25,6 @@ class SQDR_CNN(sqdr.SQDR_CNN):
         use_mlp: bool = True,
         **options: Any,
     ) -> None:
-        published = {"angle_scale": 1.0, "head": "linear-relu" if use_mlp else "none"}
         sizes = T, in_channels, num_class, n_wires, qdr_block
-        super().__init__(*sizes, init_mode, init_range, use_mlp, **published | options)
+        defaults = published_defaults(use_mlp)
+        super().__init__(*sizes, init_mode, init_range, use_mlp, **defaults | options)

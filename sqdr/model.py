@@ -158,9 +158,9 @@ class SQDR_CNN(nn.Module):
             T, in_channels, ..., use_mlp: as in `SQDR_CNN`.
             **options: the keyword arguments of `SQDR_CNN`.
         """
-        published = {"angle_scale": 1.0, "head": "linear-relu" if use_mlp else "none"}
         sizes = T, in_channels, num_class, n_wires, qdr_block
-        return cls(*sizes, init_mode, init_range, use_mlp, **published | options)
+        defaults = published_defaults(use_mlp)
+        return cls(*sizes, init_mode, init_range, use_mlp, **defaults | options)
 
     def forward(self, images: Tensor) -> Tensor:
         return cast(Tensor, self.head(self.circuit(self.angles(images))))
@@ -310,6 +310,11 @@ class SQDR_CNN(nn.Module):
             low, high = images.aminmax()
             but = f"spans [{low:g}, {high:g}]" if low == low else "holds NaN"
             raise argument_error("images", "lie in [0, 1]", but)
+
+
+def published_defaults(use_mlp: bool) -> dict[str, Any]:
+    """The keyword arguments in which the published model differs from the defaults of `SQDR_CNN`."""
+    return {"angle_scale": 1.0, "head": "linear-relu" if use_mlp else "none"}
 
 
 def _check_own_circuit(circuit: Any, n_wires: int, given: Mapping[str, Any]) -> None:
