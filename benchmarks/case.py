@@ -68,7 +68,7 @@ class Case:
     @property
     def pairs(self) -> list[tuple[int, int]]:
         """The pairs of wires that a CZ layer acts on."""
-        return list(sqdr.circuit.entangled_pairs(self.entanglement, self.n_wires))
+        return list(sqdr.ansatz.entangled_pairs(self.entanglement, self.n_wires))
 
     @cached_property
     def angles(self) -> np.ndarray:

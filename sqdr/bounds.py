@@ -11,6 +11,8 @@ MAX_ARGUMENTS = {
 }
 #: Wires of a circuit, and its blocks.
 MAX_SIZE = 10**9
+#: Wires of which every pair can be entangled.
+MAX_FULL = 2_000
 #: Measurements of a circuit; torch counts them in float64.
 MAX_SHOTS = 10**15
 #: Height and width of an image.

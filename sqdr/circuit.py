@@ -8,70 +8,134 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Literal, Union, cast, get_args
 
-import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from sqdr.ansatz import (
+    Ansatz,
+    Entanglement,
+    Entangler,
+    Inputs,
+    Observables,
+    Pairs,
+    all_wires,
+    axes_of,
+    entangled_pairs,
+    one_of,
+    pauli_words,
+    shown_word,
+)
 from sqdr.bounds import MAX_SHOTS, MAX_SIZE
 from sqdr.memory import check_memory
 from sqdr.noise import NoiseModel, Strength, check_probabilities, check_realised
 from sqdr.processes import Generator, home
 from sqdr.validation import argument_error, check_integer, check_number, check_real_tensor
 
-Entanglement = (
-    Literal["none", "linear", "circular"] | Sequence[Sequence[int]] | NDArray[np.integer[Any]]
-)
-Capability = Literal["noise", "shots", "float64"]
-Pairs = tuple[tuple[int, int], ...]
+#: What backends may declare beyond the published circuit, exact, noiseless and in float32; see
+#: `ReuploadCircuit.capabilities`.
+Capability = Literal[
+    "noise",
+    "device-noise",
+    "shots",
+    "float64",
+    "axes",
+    "inputs",
+    "couplings",
+    "observables",
+]
+#: Those of a backend that evaluates every member of the family.
+FAMILY_CAPABILITIES: frozenset[Capability] = frozenset({"axes", "inputs", "couplings", "observables"})
 #: What stands for a backend: its name, or its class.
 Backend = Union[str, "type[ReuploadCircuit]"]
 
 
+#: The arguments that choose a member of the family, with their defaults: the published circuit.
+FAMILY: dict[str, Any] = {
+    "encoding": "Rot",
+    "rotation": "Rot",
+    "inputs": "repeat",
+    "scaling": False,
+    "entangler": "CZ",
+    "entanglement": "linear",
+    "observables": "Z",
+}
+
+
 class ReuploadCircuit(nn.Module, ABC):
-    """A data re-uploading circuit as a PyTorch layer: angles in, one <Z> for each wire out.
+    """A data re-uploading circuit as a PyTorch layer: angles in, expectation values out.
 
-    The circuit starts in |0...0>. In each block, each wire i is rotated by the data and then by the
-    weights of the block,
+    The circuit starts in |0...0>. In each block, each wire is rotated by the data and then by the
+    weights of the block; between blocks, and not after the last, an entangler acts on each pair of
+    wires; at the end the observables are measured. With the defaults, wire i is rotated by
 
-        Rot(x[3i], x[3i+1], x[3i+2])  then  Rot(w[l,i,0], w[l,i,1], w[l,i,2]),
+        Rot(x[3i], x[3i+1], x[3i+2])  then  Rot(w[l,i,0], w[l,i,1], w[l,i,2])
 
-    with angles in radians and Rot(phi, theta, omega) = RZ(omega) RY(theta) RZ(phi), PennyLane's
-    convention. Between blocks, and not after the last, a CZ acts on each pair of `entanglement`. The
-    output is <Z_i> of every wire. Data re-uploading: Perez-Salinas et al., Quantum 4, 226 (2020); this
-    ansatz: arXiv 2512.03895.
+    in block l, with Rot(phi, theta, omega) = RZ(omega) RY(theta) RZ(phi), PennyLane's convention; the
+    entangler is CZ; and the outputs are <Z_i> of every wire. Data re-uploading: Perez-Salinas et al.,
+    Quantum 4, 226 (2020); the ansatz of the defaults: arXiv 2512.03895.
 
-    Calling a circuit maps angles (Tensor of shape (..., 3 * n_wires)), in radians, to expectation
-    values (Tensor of shape (..., n_wires)) of the same dtype and device. Half precision is computed in
-    float32; where angles and weights differ in precision, the higher one is used. A large angle is as
-    exact as its dtype: in float32 one of 1e6 is rounded, and added to another, in steps of 0.06. An
-    infinite angle or NaN gives NaN on the wires that depend on it and in the gradient of the weights,
-    and changes no other sample. Several threads may call one circuit at the same time.
+    Calling a circuit maps angles (Tensor of shape (..., n_features)), in radians, to expectation
+    values (Tensor of shape (..., n_outputs)) of the same dtype and device. Features are ordered by
+    block if `inputs` is "split", then by wire, then by letter of the encoding. Half precision is
+    computed in float32; where angles and weights differ in precision, the higher one is used. A large
+    angle is as exact as its dtype: in float32 one of 1e6 is rounded, and added to another, in steps of
+    0.06. An infinite angle or NaN gives NaN on the wires that depend on it and in the gradient of the
+    weights, and changes no other sample. Several threads may call one circuit at the same time.
 
     A backend subclasses this and defines `expectation_values`. That suffices; it may also define
     `bytes_per_sample`, with `method` and `smaller_circuit`, so that what does not fit into memory is
-    refused, and `evaluate`, to take the angles as they come. `is_pure`, `noise_is_fixed`,
-    `realised_noise`, `needs_gradient` and `generator` tell it what it needs to know.
+    refused, and `evaluate`, to take the angles as they come. `ansatz`, `couplings`, `is_pure`,
+    `noise_is_fixed`, `realised_noise`, `needs_gradient` and `generator` tell it what it needs to know.
+    What it evaluates beyond the published circuit it declares in `capabilities`:
+
+    - "noise": noise on single wires; "device-noise": also `TwoWireDepolarizing` and `ReadoutError`;
+    - "shots": it measures on its device;
+    - "float64": it computes in it;
+    - "axes": `encoding` and `rotation` of any axes (`ansatz.encoding`, `ansatz.rotation`);
+    - "inputs": angles that differ between blocks, by `inputs="split"` or `scaling`;
+    - "couplings": `entangler="ZZ"`, whose angles are `couplings`;
+    - "observables": any Pauli words (`ansatz.observables`).
 
     Args:
         n_wires (int): number of wires (qubits).
         n_blocks (int): number of re-uploading blocks.
+        encoding (str): axes of the rotations that take data, in the order in which they act: "Rot",
+            which is "ZYZ", or any word of X, Y and Z, such as "X" or "ZXZ". Each letter takes one
+            feature of each wire. Default: "Rot".
+        rotation (str): likewise of the rotations that are trained. Default: "Rot".
+        inputs (str): "repeat", every block reads the same features, or "split", each block reads its
+            own, n_blocks times as many. Default: "repeat".
+        scaling (bool): whether each angle of the data has a trained factor in each block, `scales`.
+            Default: False.
+        entangler (str): "CZ", or "ZZ": exp(-i theta/2 Z Z) with a trained angle for each pair of each
+            layer, `couplings`. Default: "CZ".
         entanglement (str or sequence of pairs): "none", "linear" (pairs (i, i+1)), "circular" (linear
-            and (n_wires-1, 0), each distinct pair once), or the pairs of wires themselves.
+            and (n_wires-1, 0), each distinct pair once), "full" (every pair), or the pairs of wires
+            themselves. Default: "linear".
+        observables (str or sequence of str): "Z", "X" or "Y" of every wire, or Pauli words such as "Z0"
+            and "X1 X2", each an output. Default: "Z".
         noise (NoiseModel or None): noise of the circuit. Default: None. Its tensors become parameters
             and buffers of the circuit, named for instance "after_rotation_0_BitFlip", "readout_error".
         shots (int or None): number of measurements an expectation value is estimated from; None, the
             default, computes it exactly. A backend with the capability "shots" measures on its device.
-            On any other, each <Z> is drawn for itself from its exact distribution, so that correlations
-            between wires are not sampled, and has the gradient of the exact value.
+            On any other, each output is drawn for itself from its exact distribution, so that
+            correlations between them are not sampled, and has the gradient of the exact value.
         init_mode (str): "normal" draws the initial weights from a standard normal distribution
-            truncated to `init_range`, "uniform" draws them uniformly from it. Default: "normal".
+            truncated to `init_range`, "uniform" draws them uniformly from it; couplings are drawn in
+            the same way. Default: "normal".
         init_range (pair of floats): in radians. Default: (0, 2 * pi).
         dtype (torch.dtype or None): dtype of the weights. Default: torch's default dtype.
 
     Attributes:
-        weights (Parameter of shape (n_blocks, n_wires, 3)): trainable angles, in radians.
-        pairs (tuple of pairs of ints): the pairs of wires that a CZ layer acts on.
+        weights (Parameter of shape (n_blocks, n_wires, letters of rotation)): trained angles, in
+            radians.
+        scales (Parameter of shape (n_blocks, n_wires, letters of encoding), or None): factors of the
+            angles of the data, at first 1; None without `scaling`.
+        couplings (Parameter of shape (n_blocks - 1, len(pairs)), or None): angles of the "ZZ"
+            entanglers, in radians; None with "CZ".
+        pairs (tuple of pairs of ints): the pairs of wires that an entangler acts on.
+        ansatz (Ansatz): the words above spelt out.
+        n_features, n_outputs (ints): numbers of angles that are read and of values that come out.
         shots (int or None): as above; may be changed at any time.
 
     Raises:
@@ -81,7 +145,7 @@ class ReuploadCircuit(nn.Module, ABC):
             more memory than there is.
     """
 
-    #: What the backend can do itself, beyond exact, noiseless float32 evaluation.
+    #: What the backend can do itself, beyond the published circuit, exact, noiseless and in float32.
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
 
     def __init_subclass__(cls, **options: Any) -> None:
@@ -97,7 +161,13 @@ class ReuploadCircuit(nn.Module, ABC):
         n_wires: int,
         n_blocks: int,
         *,
+        encoding: str = "Rot",
+        rotation: str = "Rot",
+        inputs: Inputs = "repeat",
+        scaling: bool = False,
+        entangler: Entangler = "CZ",
         entanglement: Entanglement = "linear",
+        observables: Observables = "Z",
         noise: NoiseModel | None = None,
         shots: int | None = None,
         init_mode: Literal["normal", "uniform"] = "normal",
@@ -105,8 +175,12 @@ class ReuploadCircuit(nn.Module, ABC):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
-        self._n_wires = check_integer("n_wires", n_wires, 1, MAX_SIZE)
-        self._n_blocks = check_integer("n_blocks", n_blocks, 1, MAX_SIZE)
+        n_wires = check_integer("n_wires", n_wires, 1, MAX_SIZE)
+        n_blocks = check_integer("n_blocks", n_blocks, 1, MAX_SIZE)
+        axes = axes_of("encoding", encoding), axes_of("rotation", rotation)
+        inputs, entangler = one_of("inputs", inputs, Inputs), one_of("entangler", entangler, Entangler)
+        if not isinstance(scaling, bool):
+            raise argument_error("scaling", "be True or False", f"is {scaling!r}")
         if noise is not None and not isinstance(noise, NoiseModel):
             raise argument_error("noise", "be a NoiseModel or None", f"is {noise!r}")
         self.shots = shots
@@ -117,10 +191,29 @@ class ReuploadCircuit(nn.Module, ABC):
             raise argument_error("dtype", "be torch.float32 or torch.float64", f"is {dtype}")
         self._refuse_unless_capable("noise", "noise", noise or None, None)
         self._refuse_unless_capable("float64", "dtype", dtype, torch.float32)
-        self.weights = nn.Parameter(torch.empty(self.n_blocks, self.n_wires, 3, dtype=dtype))
+        self._refuse_unless_capable("axes", "encoding", encoding, "Rot", axes[0] == "ZYZ")
+        self._refuse_unless_capable("axes", "rotation", rotation, "Rot", axes[1] == "ZYZ")
+        self._refuse_unless_capable("inputs", "inputs", inputs, "repeat")
+        self._refuse_unless_capable("inputs", "scaling", scaling, False)
+        self._refuse_unless_capable("couplings", "entangler", entangler, "CZ")
+        self.weights = nn.Parameter(torch.empty(n_blocks, n_wires, len(axes[1]), dtype=dtype))
         # After the weights, which torch refuses to make for more wires than memory can hold.
-        self._pairs = entangled_pairs(entanglement, self.n_wires)
-        self._entanglement = entanglement if isinstance(entanglement, str) else self._pairs
+        pairs = entangled_pairs(entanglement, n_wires)
+        words = pauli_words(observables, n_wires)
+        sizes = n_wires, n_blocks
+        self._ansatz = Ansatz(*sizes, *axes, inputs, scaling, entangler, pairs, words)
+        is_published = words == all_wires("Z", n_wires)
+        self._refuse_unless_capable("observables", "observables", observables, "Z", is_published)
+        self._encoding, self._rotation = encoding, rotation
+        self._entanglement = entanglement if isinstance(entanglement, str) else pairs
+        is_letter = isinstance(observables, str)
+        self._observables: Observables = (
+            observables if is_letter else tuple(map(shown_word, self._ansatz.observables))
+        )
+        scales = torch.empty(n_blocks, n_wires, len(axes[0]), dtype=dtype) if scaling else None
+        self.scales = None if scales is None else nn.Parameter(scales)
+        couplings = torch.empty(n_blocks - 1, len(pairs), dtype=dtype) if entangler == "ZZ" else None
+        self.couplings = None if couplings is None else nn.Parameter(couplings)
         self._generator: torch.Generator | None = None
         self._home_of_generator = home()
         self._register_noise(noise or NoiseModel())
@@ -131,26 +224,32 @@ class ReuploadCircuit(nn.Module, ABC):
         """Evaluate the circuit, noise and readout error included.
 
         Args:
-            angles (Tensor of shape (batch, n_wires, 3)): in radians, batch at least 1.
-            weights (Tensor of shape (n_blocks, n_wires, 3)): in radians, of the dtype of `angles`.
+            angles (Tensor of shape (batch, n_wires, 3)): in radians, batch at least 1. The last axis
+                has the letters of `ansatz.encoding`; angles that differ between blocks, scaled
+                already, have the shape (n_blocks, batch, n_wires, letters).
+            weights (Tensor of shape (n_blocks, n_wires, 3)): in radians, of the dtype of `angles`. The
+                last axis has the letters of `ansatz.rotation`.
 
         Returns:
-            Tensor of shape (batch, n_wires): <Z> of every wire, differentiable in both arguments.
+            Tensor of shape (batch, n_outputs): the expectation value of each observable, differentiable
+            in both arguments and in `couplings`.
         """
 
     def forward(self, angles: Tensor) -> Tensor:
-        n_features = 3 * self.n_wires
         check_real_tensor("angles", angles)
-        if angles.dim() == 0 or angles.shape[-1] != n_features:
+        if angles.dim() == 0 or angles.shape[-1] != self.n_features:
             has = "is a scalar" if angles.dim() == 0 else f"has {angles.shape[-1]}"
             wires = "1 wire" if self.n_wires == 1 else f"{self.n_wires} wires"
-            raise argument_error("angles", f"have {n_features} features for {wires}", has)
+            if self.ansatz.n_inputs > 1:
+                wires += f" in {self.n_blocks} blocks"
+            raise argument_error("angles", f"have {self.n_features} features for {wires}", has)
         if angles.numel() == 0:  # its gradients are zeros
-            nothing = (angles.sum() + 0 * self.weights.sum()).to(angles.dtype)
-            return nothing.expand(*angles.shape[:-1], self.n_wires)
+            trained = sum(0 * tensor.sum() for tensor in self.trained_tensors())
+            nothing = (angles.sum() + trained).to(angles.dtype)
+            return nothing.expand(*angles.shape[:-1], self.n_outputs)
         if not torch.compiler.is_compiling():
             self.refuse_beyond_memory(
-                angles.numel() // n_features,
+                angles.numel() // self.n_features,
                 working_dtype(angles, self.weights),
                 angles.device,
                 self.needs_gradient(angles),
@@ -161,17 +260,63 @@ class ReuploadCircuit(nn.Module, ABC):
         return self._measured(exact, self.shots).to(angles.dtype)
 
     def evaluate(self, angles: Tensor) -> Tensor:
-        """<Z> of checked angles; a backend that takes them as they come defines this as well.
+        """Expectation values of checked angles; a backend that takes them as they come defines this.
 
         Here they are brought into the form that `expectation_values` takes.
 
         Args:
-            angles (Tensor of shape (..., 3 * n_wires)): in radians, at least one sample.
+            angles (Tensor of shape (..., n_features)): in radians, at least one sample.
 
         Returns:
-            Tensor of shape (..., n_wires), of the dtype of `angles`.
+            Tensor of shape (..., n_outputs), of the dtype of `angles`.
         """
-        return in_working_dtype(self.expectation_values, angles, self.weights)
+        return self.in_working_dtype(self.expectation_values, angles, self.weights, self.scales)
+
+    def in_working_dtype(
+        self,
+        evaluate: Callable[[Tensor, Tensor], Tensor],
+        angles: Tensor,
+        weights: Tensor,
+        scales: Tensor | None,
+    ) -> Tensor:
+        """Expectation values, evaluated in the working dtype and returned in that of the angles.
+
+        Args:
+            evaluate (function): as `expectation_values`.
+            angles (Tensor of shape (..., n_features)): in radians.
+            weights (Tensor of shape (n_blocks, n_wires, letters of rotation)): in radians.
+            scales (Tensor of shape (n_blocks, n_wires, letters of encoding), or None): of the angles.
+
+        Returns:
+            Tensor of shape (..., n_outputs)
+        """
+        dtype = working_dtype(angles, weights)
+        inputs = self.rows_of(angles, scales, dtype), weights.to(dtype)
+        device = angles.device.type
+        # What has no numbers has no autocast either, and torch refuses to be asked.
+        if device != "meta" and torch.is_autocast_enabled(device):
+            with torch.autocast(device, enabled=False):
+                values = evaluate(*inputs)
+        else:  # entering the context costs as much as a tenth of a small circuit
+            values = evaluate(*inputs)
+        shape = inputs[0].shape[-3], self.n_outputs
+        if values.shape != shape:
+            must = f"return expectation values of shape {tuple(shape)}"
+            raise argument_error("expectation_values", must, f"returns {tuple(values.shape)}")
+        if angles.dim() != 2:
+            values = values.reshape(*angles.shape[:-1], shape[1])
+        return values.to(angles.dtype)
+
+    def rows_of(self, angles: Tensor, scales: Tensor | None, dtype: torch.dtype) -> Tensor:
+        """Angles (..., n_features) in the form that `expectation_values` takes, scaled, in a dtype."""
+        ansatz = self._ansatz
+        of_wires = ansatz.n_wires, len(ansatz.encoding)
+        if not ansatz.differs_between_blocks:
+            return angles.reshape(-1, *of_wires).to(dtype)
+        in_blocks = angles.reshape(-1, ansatz.n_inputs, *of_wires).to(dtype)
+        if scales is not None:
+            in_blocks = in_blocks * scales.to(dtype)
+        return in_blocks.transpose(0, 1)
 
     @property
     def method(self) -> str:
@@ -216,9 +361,19 @@ class ReuploadCircuit(nn.Module, ABC):
         """Whether the values of `angles` are to be differentiated, so that what that needs is kept."""
         if not torch.is_grad_enabled():
             return False
-        if angles.requires_grad or self.weights.requires_grad:
+        if angles.requires_grad or any(tensor.requires_grad for tensor in self.trained_tensors()):
             return True
         return any(getattr(self, name).requires_grad for name in self._noise_tensors)
+
+    def couplings_for(self, angles: Tensor) -> Tensor:
+        """The couplings in the dtype of `angles`, of shape (n_blocks - 1, 0) where there are none."""
+        if self.couplings is None:
+            return angles.new_empty(self.n_blocks - 1, 0)
+        return self.couplings.to(angles.dtype)
+
+    def trained_tensors(self) -> list[Tensor]:
+        """The tensors of the gates: weights, and scales and couplings if there are any."""
+        return [t for t in (self.weights, self.scales, self.couplings) if t is not None]
 
     @property
     def is_pure(self) -> bool:
@@ -231,20 +386,61 @@ class ReuploadCircuit(nn.Module, ABC):
         return not (self._noise_tensors or self._drawn_strengths)
 
     @property
+    def ansatz(self) -> Ansatz:
+        return self._ansatz
+
+    @property
     def n_wires(self) -> int:
-        return self._n_wires
+        return self._ansatz.n_wires
 
     @property
     def n_blocks(self) -> int:
-        return self._n_blocks
+        return self._ansatz.n_blocks
+
+    @property
+    def n_features(self) -> int:
+        return self._ansatz.n_features
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self._ansatz.observables)
+
+    @property
+    def encoding(self) -> str:
+        return self._encoding
+
+    @property
+    def rotation(self) -> str:
+        return self._rotation
+
+    @property
+    def inputs(self) -> Inputs:
+        return self._ansatz.inputs
+
+    @property
+    def scaling(self) -> bool:
+        return self._ansatz.scaling
+
+    @property
+    def entangler(self) -> Entangler:
+        return self._ansatz.entangler
 
     @property
     def pairs(self) -> Pairs:
-        return self._pairs
+        return self._ansatz.pairs
 
     @property
     def entanglement(self) -> Entanglement:
         return self._entanglement
+
+    @property
+    def observables(self) -> Observables:
+        return self._observables
+
+    def family(self) -> dict[str, Any]:
+        """The arguments that make this member of the family: entanglement, and those not by default."""
+        values = {name: getattr(self, name) for name in FAMILY}
+        return {n: v for n, v in values.items() if n == "entanglement" or v != FAMILY[n]}
 
     @property
     def shots(self) -> int | None:
@@ -301,13 +497,14 @@ class ReuploadCircuit(nn.Module, ABC):
         """The noise of one evaluation; a backend calls this once in `expectation_values`.
 
         Args:
-            angles (Tensor of shape (batch, n_wires, 3)): those given to `expectation_values`.
+            angles (Tensor of shape (batch, n_wires, letters), or (n_blocks, batch, n_wires, letters)):
+                those given to `expectation_values`.
 
         Returns:
             NoiseModel, empty for a noiseless circuit. Each strength is a float, or a Tensor of three
-            axes that broadcasts to (n_blocks, batch, n_wires), of the dtype of `angles`; noise after a
-            CZ layer is in the place of the block before it. `readout_error` is a float, or a Tensor
-            that broadcasts to (n_wires,).
+            axes that broadcasts to (n_blocks, batch, n_wires), of the dtype of `angles`; noise after an
+            entangling layer is in the place of the block before it. `readout_error` is a float, or a
+            Tensor that broadcasts to (n_wires,).
 
         Raises:
             ValueError: if a strength has left [0, 1].
@@ -321,7 +518,7 @@ class ReuploadCircuit(nn.Module, ABC):
             realised[name] = tensor if name == "readout_error" else _with_three_axes(tensor)
         for name, strength in self._drawn_strengths.items():
             drawn = strength.realise(angles, self.n_blocks, self.generator_to_draw_from())
-            check_realised(strength, drawn, (self.n_blocks, *angles.shape[:2]))
+            check_realised(strength, drawn, (self.n_blocks, *angles.shape[-3:-1]))
             realised[name] = _with_three_axes(drawn)
         in_dtype = {name: tensor.to(angles.dtype) for name, tensor in realised.items()}
         return self._noise.with_strengths(in_dtype)
@@ -358,12 +555,17 @@ class ReuploadCircuit(nn.Module, ABC):
         return (2 * ups / shots - 1).to(values) + (values - values.detach())
 
     def reset_parameters(self) -> None:
-        """Draw the weights anew, from torch's default random generator."""
+        """Draw weights and couplings anew, from torch's default random generator; scales become 1."""
         low, high = self.init_range
-        if self.init_mode == "normal":
-            nn.init.trunc_normal_(self.weights, a=low, b=high)
-        else:
-            nn.init.uniform_(self.weights, low, high)
+        for tensor in (self.weights, self.couplings):
+            if tensor is None or tensor.numel() == 0:
+                continue
+            if self.init_mode == "normal":
+                nn.init.trunc_normal_(tensor, a=low, b=high)
+            else:
+                nn.init.uniform_(tensor, low, high)
+        if self.scales is not None:
+            nn.init.ones_(self.scales)
 
     def to_backend(self, backend: Backend, **options: Any) -> ReuploadCircuit:
         """The same circuit, with a copy of its weights, on another backend.
@@ -382,7 +584,7 @@ class ReuploadCircuit(nn.Module, ABC):
             options.setdefault("dtype", self.weights.dtype)
         else:
             options.setdefault("dtype", torch.float32)
-        options.setdefault("entanglement", self.entanglement)
+        options = self.family() | options
         options.setdefault("noise", self._copied_noise())
         with torch.random.fork_rng(devices=[]):  # the initial weights drawn here are thrown away
             circuit = create_circuit(
@@ -393,9 +595,10 @@ class ReuploadCircuit(nn.Module, ABC):
                 init_range=self.init_range,
                 **options,
             )
-        with torch.no_grad():
-            circuit.weights.copy_(self.weights)
-        circuit.weights.requires_grad_(self.weights.requires_grad)
+        for own, its in zip(self.trained_tensors(), circuit.trained_tensors(), strict=True):
+            with torch.no_grad():
+                its.copy_(own)
+            its.requires_grad_(own.requires_grad)
         if self._drawn_strengths:
             circuit._generator = copy.deepcopy(self.generator)
         circuit = circuit.to(self.weights.device).train(self.training)
@@ -404,8 +607,8 @@ class ReuploadCircuit(nn.Module, ABC):
         return circuit
 
     def _refuse_other_values(self, circuit: ReuploadCircuit) -> None:
-        """ValueError unless both have the same <Z>; a class without a name may have other gates."""
-        angles = torch.linspace(-3, 3, 6 * self.n_wires).reshape(2, -1).to(self.weights)
+        """ValueError unless both have the same values; a class without a name may have other gates."""
+        angles = torch.linspace(-3, 3, 2 * self.n_features).reshape(2, -1).to(self.weights)
         with torch.no_grad():
             here, there = (copy.deepcopy(one) for one in (self, circuit))
             here.shots = there.shots = None
@@ -427,7 +630,7 @@ class ReuploadCircuit(nn.Module, ABC):
 
     def extra_repr(self) -> str:
         parts = [f"n_wires={self.n_wires}", f"n_blocks={self.n_blocks}"]
-        parts.append(f"entanglement={self.entanglement!r}")
+        parts += [f"{name}={value!r}" for name, value in self.family().items()]
         if self.noise is not None:
             parts.append(f"noise={self.noise!r}")
         if self.shots is not None:
@@ -435,10 +638,17 @@ class ReuploadCircuit(nn.Module, ABC):
         return ", ".join(parts)
 
     def _refuse_unless_capable(
-        self, capability: Capability, argument: str, value: Any, basic: Any
+        self,
+        capability: Capability,
+        argument: str,
+        value: Any,
+        basic: Any,
+        is_basic: bool | None = None,
     ) -> None:
         """Accept only the `basic` value of an argument if this backend lacks `capability`."""
-        if value != basic and capability not in self.capabilities:
+        if is_basic is None:
+            is_basic = value == basic
+        if not is_basic and capability not in self.capabilities:
             from sqdr.registry import built_in_with
 
             able = f"{', '.join(built_in_with(capability))}, and sqdr.backends_with({capability!r})"
@@ -454,85 +664,10 @@ def _with_three_axes(strength: Tensor) -> Tensor:
     return strength.reshape(*(1,) * (3 - strength.dim()), *strength.shape)
 
 
-def in_working_dtype(
-    evaluate: Callable[[Tensor, Tensor], Tensor], angles: Tensor, weights: Tensor
-) -> Tensor:
-    """<Z>, evaluated in the working dtype and returned in that of the angles.
-
-    Args:
-        evaluate (function): as `ReuploadCircuit.expectation_values`.
-        angles (Tensor of shape (..., 3 * n_wires)): in radians.
-        weights (Tensor of shape (n_blocks, n_wires, 3)): in radians.
-
-    Returns:
-        Tensor of shape (..., n_wires)
-    """
-    n_wires, dtype = weights.shape[1], working_dtype(angles, weights)
-    inputs = angles.reshape(-1, n_wires, 3).to(dtype), weights.to(dtype)
-    device = angles.device.type
-    # What has no numbers has no autocast either, and torch refuses to be asked.
-    if device != "meta" and torch.is_autocast_enabled(device):
-        with torch.autocast(device, enabled=False):
-            values = evaluate(*inputs)
-    else:  # entering the context costs as much as a tenth of a small circuit
-        values = evaluate(*inputs)
-    if values.shape != inputs[0].shape[:2]:
-        must = f"return <Z> of shape {tuple(inputs[0].shape[:2])}"
-        raise argument_error("expectation_values", must, f"returns {tuple(values.shape)}")
-    if angles.dim() != 2:
-        values = values.reshape(*angles.shape[:-1], n_wires)
-    return values.to(angles.dtype)
-
-
 def working_dtype(angles: Tensor, weights: Tensor) -> torch.dtype:
     """The higher precision of the two, single at least."""
     dtype = torch.promote_types(angles.dtype, weights.dtype)
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
-
-
-def entangled_pairs(entanglement: Entanglement, n_wires: int) -> Pairs:
-    """The pairs of wires of a CZ layer.
-
-    Args:
-        entanglement (str or sequence of pairs): as in `ReuploadCircuit`.
-        n_wires (int): number of wires.
-
-    Raises:
-        ValueError: on an unknown name, a wire that does not exist, a pair of a wire with itself, or a
-            pair listed twice.
-    """
-    linear = tuple((i, i + 1) for i in range(n_wires - 1))
-    circular = linear + (((n_wires - 1, 0),) if n_wires > 2 else ())
-    named: dict[str, Pairs] = {"none": (), "linear": linear, "circular": circular}
-    if isinstance(entanglement, str) and entanglement in named:
-        return named[entanglement]
-    return _checked_pairs(entanglement, n_wires)
-
-
-def _checked_pairs(pairs: Any, n_wires: int) -> Pairs:
-    must = f'be "none", "linear", "circular" or distinct pairs of wires 0 to {n_wires - 1}'
-    if isinstance(pairs, np.ndarray):
-        pairs = pairs.tolist()
-    if isinstance(pairs, str) or not isinstance(pairs, Sequence):
-        raise argument_error("entanglement", must, f"is {pairs!r}")
-    checked: dict[frozenset[int], tuple[int, int]] = {}
-    for pair in pairs:
-        if not _is_pair(pair, n_wires):
-            raise argument_error("entanglement", must, f"holds {pair!r}")
-        if frozenset(pair) in checked:
-            raise argument_error("entanglement", must, f"holds {tuple(pair)} twice")
-        checked[frozenset(pair)] = int(pair[0]), int(pair[1])
-    return tuple(checked.values())
-
-
-def _is_pair(pair: Any, n_wires: int) -> bool:
-    return (
-        isinstance(pair, Sequence)
-        and len(pair) == 2
-        and all(isinstance(wire, int | np.integer) and 0 <= wire < n_wires for wire in pair)
-        and not any(isinstance(wire, bool) for wire in pair)
-        and pair[0] != pair[1]
-    )
 
 
 def _checked_range(init_mode: str, init_range: Sequence[float]) -> tuple[float, float]:

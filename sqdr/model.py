@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self, cast
 import torch
 from torch import Tensor, nn
 
+from sqdr.ansatz import Entanglement
 from sqdr.bounds import MAX_ARGUMENTS
-from sqdr.circuit import Backend, Entanglement, ReuploadCircuit
+from sqdr.circuit import Backend, ReuploadCircuit
 from sqdr.noise import NoiseModel
 from sqdr.registry import create_circuit, registered_name
 from sqdr.spiking import MIN_IMAGE_SIZE, SpikingEncoder

@@ -11,7 +11,8 @@ from importlib.metadata import EntryPoint, entry_points, packages_distributions,
 from inspect import isabstract
 from typing import Any
 
-from sqdr.circuit import Backend, Capability, Entanglement, ReuploadCircuit
+from sqdr.ansatz import Entanglement
+from sqdr.circuit import FAMILY_CAPABILITIES, Backend, Capability, ReuploadCircuit
 from sqdr.errors import ArgumentError, BackendError, MissingPackageError
 from sqdr.noise import NoiseModel
 from sqdr.validation import argument_error
@@ -26,9 +27,9 @@ _BUILT_IN = {
 
 #: What their classes declare, to be read without importing a simulator.
 _CAPABILITIES: dict[str, frozenset[Capability]] = {
-    "native": frozenset({"noise", "float64"}),
-    "pennylane": frozenset({"noise", "shots", "float64"}),
-    "torchquantum": frozenset({"noise"}),
+    "native": FAMILY_CAPABILITIES | {"noise", "device-noise", "float64"},
+    "pennylane": FAMILY_CAPABILITIES | {"noise", "device-noise", "shots", "float64"},
+    "torchquantum": FAMILY_CAPABILITIES | {"noise", "device-noise"},
 }
 
 
@@ -81,10 +82,11 @@ def create_circuit(
         backend (str or class): one of `backend_names()`, or a subclass of `ReuploadCircuit`.
         n_wires (int): number of wires.
         n_blocks (int): number of re-uploading blocks.
-        entanglement (str or sequence of pairs): "none", "linear", "circular" or pairs of wires.
+        entanglement (str or sequence of pairs): "none", "linear", "circular", "full" or pairs of wires.
         noise (NoiseModel or None): noise of the circuit.
-        **options: further arguments of `ReuploadCircuit` (`shots`, `init_mode`, `init_range`,
-            `dtype`) and those of the backend's own class.
+        **options: further arguments of `ReuploadCircuit` (`encoding`, `rotation`, `inputs`, `scaling`,
+            `entangler`, `observables`, `shots`, `init_mode`, `init_range`, `dtype`) and those of the
+            backend's own class.
 
     Raises:
         ValueError: if an argument is out of its domain, or the backend cannot do what is asked for.
@@ -106,7 +108,7 @@ def backends_with(capability: Capability) -> tuple[str, ...]:
     """Names of the backends that work here and have `capability`; all that are installed are loaded.
 
     Args:
-        capability (str): "noise", "shots" or "float64".
+        capability (str): one that `ReuploadCircuit` describes, such as "noise" or "shots".
     """
     able = []
     for name in backend_names():

@@ -18,7 +18,7 @@ FLOORS = [
     ["registry", "spiking"],
     ["backends"],
     ["circuit"],
-    ["noise", "memory", "processes", "images"],
+    ["ansatz", "noise", "memory", "processes", "images"],
     ["validation", "files", "compilation", "vectors"],
     ["errors", "bounds", "_version"],
 ]

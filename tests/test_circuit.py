@@ -10,8 +10,8 @@ from cases import BACKENDS, DUPLICATES
 from torch import nn
 
 import sqdr
+from sqdr.ansatz import entangled_pairs
 from sqdr.backends.native import NativeCircuit
-from sqdr.circuit import entangled_pairs
 
 
 def circuit_of(backend="native", n_wires=3, n_blocks=2, **options):
@@ -550,7 +550,8 @@ def test_values_of_a_wrong_shape_are_reported():
             return (angles + weights[0]).sum((1, 2))
 
     with pytest.raises(
-        sqdr.ArgumentError, match=r"`expectation_values` must return <Z> of shape \(2, 3\)"
+        sqdr.ArgumentError,
+        match=r"`expectation_values` must return expectation values of shape \(2, 3\)",
     ):
         Scalar(3, 1)(torch.rand(2, 9))
 

@@ -4,6 +4,8 @@ import inspect
 import math
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import nullcontext
+from functools import reduce
+from operator import matmul
 from threading import RLock
 from typing import Any, ClassVar
 
@@ -14,7 +16,8 @@ from torch.autograd.function import once_differentiable
 from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
-from sqdr.circuit import Capability, ReuploadCircuit
+from sqdr.ansatz import PauliWord
+from sqdr.circuit import FAMILY_CAPABILITIES, Capability, ReuploadCircuit
 from sqdr.noise import (
     AmplitudeDamping,
     BitFlip,
@@ -34,6 +37,11 @@ _OPERATIONS: dict[type[Channel], Any] = {
     PhaseDamping: qml.PhaseDamping,
 }
 
+_PAULIS = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
+
+#: What flips a bit that is read in the basis of an axis.
+_FLIPS = {"X": qml.PhaseFlip, "Y": qml.BitFlip, "Z": qml.BitFlip}
+
 #: Bytes that the density matrices of one chunk may take, all intermediate ones of backpropagation
 #: included.
 _CHUNK_BYTES = 2**31
@@ -51,8 +59,9 @@ class PennyLaneCircuit(ReuploadCircuit):
         device (str or None): name of any PennyLane device. Default: "default.qubit" without noise and
             "default.mixed" with it. Noise needs "default.mixed".
         diff_method (str): how PennyLane differentiates. Default: "best", PennyLane's own choice.
-        shots (int or None): measurements of the device for each sample, all wires at once; PennyLane
-            then differentiates by the parameter-shift rule. They follow the circuit's own generator
+        shots (int or None): measurements of the device for each sample, of all observables at once that
+            one setting of the axes of measurement serves; PennyLane then differentiates by the
+            parameter-shift rule. They follow the circuit's own generator
             where the device takes a seed. Default: None, exact.
         chunk_size (int or None): samples evaluated at a time where PennyLane broadcasts, which is on
             "default.qubit" and "default.mixed" without shots, by backpropagation, unless the noise
@@ -62,7 +71,12 @@ class PennyLaneCircuit(ReuploadCircuit):
         See `ReuploadCircuit` for the others.
     """
 
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({"noise", "shots", "float64"})
+    capabilities: ClassVar[frozenset[Capability]] = FAMILY_CAPABILITIES | {
+        "noise",
+        "device-noise",
+        "shots",
+        "float64",
+    }
 
     def __init__(
         self,
@@ -89,44 +103,55 @@ class PennyLaneCircuit(ReuploadCircuit):
             with _PENNYLANE:
                 self._qnode = self._new_qnode(self._seed())
         noise = self.realised_noise(angles)
+        couplings, samples = self.couplings_for(angles), angles.movedim(-3, 0)
         if not self._broadcasts or _differs_between_samples(noise):
             values = [
-                self._of_one_sample(row, weights, _of_sample(noise, sample))
-                for sample, row in enumerate(angles)
+                self._of_one_sample(row, weights, couplings, _of_sample(noise, sample))
+                for sample, row in enumerate(samples)
             ]
             return torch.stack(values)
         noise = _of_sample(noise, 0)
-        chunks = torch.split(angles, self._samples_in_chunk(len(angles)))
+        chunks = torch.split(samples, self._samples_in_chunk(len(samples)))
+        inputs = weights, couplings, noise
         if len(chunks) > 1 and torch.is_grad_enabled():
-            values = [
-                checkpoint(self._evaluate, c, weights, noise, use_reentrant=False) for c in chunks
-            ]
+            values = [checkpoint(self._evaluate, c, *inputs, use_reentrant=False) for c in chunks]
         else:
-            values = [self._evaluate(chunk, weights, noise) for chunk in chunks]
+            values = [self._evaluate(chunk, *inputs) for chunk in chunks]
         return torch.cat(values)
 
-    def _evaluate(self, angles: Tensor, weights: Tensor, noise: NoiseModel) -> Tensor:
-        """<Z> (..., n_wires) for angles (..., n_wires, 3), with one leading axis or none.
+    def _evaluate(
+        self, angles: Tensor, weights: Tensor, couplings: Tensor, noise: NoiseModel
+    ) -> Tensor:
+        """Values (..., n_outputs) of angles with one leading axis or none.
 
-        The strengths of `noise` broadcast to (n_blocks, n_wires).
+        The axes of the angles are (n_wires, letters), or (n_blocks, n_wires, letters) where they differ
+        between blocks. The strengths of `noise` broadcast to (n_blocks, n_wires).
         """
+        found: dict[int, Tensor] = {}
         with _PENNYLANE, nullcontext() if self._broadcasts else _PythonFloatsAsDoubles():
-            values = torch.stack(self._qnode(angles, weights, noise), dim=-1)
-        return values.reshape(*angles.shape[:-2], self.n_wires).to(angles.dtype)
+            for outputs in self._settings:
+                values = self._qnode(angles, weights, couplings, noise, outputs)
+                found |= dict(zip(outputs, values, strict=True))
+        n_axes = 3 if self.ansatz.differs_between_blocks else 2
+        of_sample = [found[output].expand(angles.shape[:-n_axes]) for output in range(self.n_outputs)]
+        return torch.stack(of_sample, dim=-1).to(angles.dtype)
 
-    def _of_one_sample(self, angles: Tensor, weights: Tensor, noise: NoiseModel) -> Tensor:
-        """<Z> (n_wires,) for angles (n_wires, 3)."""
+    def _of_one_sample(
+        self, angles: Tensor, weights: Tensor, couplings: Tensor, noise: NoiseModel
+    ) -> Tensor:
+        """Values (n_outputs,) of the angles of a sample, as in `_evaluate`."""
         if not angles.isfinite().all():  # of which a device may make anything
-            return math.nan * (angles.sum(-1) + weights.sum((0, 2)))
+            return (math.nan * (angles.sum() + weights.sum() + couplings.sum())).expand(self.n_outputs)
         if self._broadcasts or not torch.is_grad_enabled():
-            return self._evaluate(angles, weights, noise)
+            return self._evaluate(angles, weights, couplings, noise)
         tensors = {n: s for n, _, s in noise.named_strengths() if isinstance(s, Tensor)}
 
-        def evaluate(angles: Tensor, weights: Tensor, *strengths: Tensor) -> Tensor:
+        def evaluate(angles: Tensor, weights: Tensor, couplings: Tensor, *strengths: Tensor) -> Tensor:
             realised = noise.with_strengths(dict(zip(tensors, strengths, strict=True)))
-            return self._evaluate(angles, weights, realised)
+            return self._evaluate(angles, weights, couplings, realised)
 
-        values: Tensor = _OnDevice.apply(evaluate, angles, weights, *tensors.values())
+        inputs = angles, weights, couplings, *tensors.values()
+        values: Tensor = _OnDevice.apply(evaluate, *inputs)
         return values
 
     @property
@@ -141,21 +166,53 @@ class PennyLaneCircuit(ReuploadCircuit):
             and self.shots is None
         )
 
-    def _circuit(self, angles: Tensor, weights: Tensor, noise: NoiseModel) -> list[Any]:
+    def _circuit(
+        self,
+        angles: Tensor,
+        weights: Tensor,
+        couplings: Tensor,
+        noise: NoiseModel,
+        outputs: Sequence[int],
+    ) -> list[Any]:
+        ansatz = self.ansatz
+        words = [ansatz.observables[output] for output in outputs]
         for block in range(self.n_blocks):
+            of_block = angles[..., block, :, :] if ansatz.differs_between_blocks else angles
             for wire in range(self.n_wires):
-                qml.Rot(*angles[..., wire, :].unbind(-1), wires=wire)
-                qml.Rot(*weights[block, wire].unbind(-1), wires=wire)
+                _rotate(ansatz.encoding, of_block[..., wire, :], wire)
+                _rotate(ansatz.rotation, weights[block, wire], wire)
                 self._add(noise.after_rotation, block, wire)
             if block < self.n_blocks - 1:
-                for pair in self.pairs:
-                    qml.CZ(wires=pair)
+                for place, pair in enumerate(self.pairs):
+                    if ansatz.entangler == "CZ":
+                        qml.CZ(wires=pair)
+                    else:
+                        # As devices do it; `qml.IsingZZ` would be rounded where it is simulated so.
+                        qml.CNOT(wires=pair)
+                        RZ(couplings[block, place], wires=pair[1])
+                        qml.CNOT(wires=pair)
                 for wire in range(self.n_wires):
                     self._add(noise.after_entangler, block, wire)
         if isinstance(noise.readout_error, Tensor) or noise.readout_error:
-            for wire in range(self.n_wires):
-                qml.BitFlip(self._at(noise.readout_error, 0, wire), wires=wire)
-        return [qml.expval(qml.PauliZ(wire)) for wire in range(self.n_wires)]
+            for wire, letter in _axes_of_measurement(words).items():
+                _FLIPS[letter](self._at(noise.readout_error, 0, wire), wires=wire)
+        return [qml.expval(_product(word)) for word in words]
+
+    @property
+    def _settings(self) -> list[list[int]]:
+        """Outputs measured together: all, or with readout error those that agree on their axes."""
+        words = self.ansatz.observables
+        if not (isinstance(self._noise.readout_error, Tensor) or self._noise.readout_error):
+            return [list(range(len(words)))]
+        settings: list[tuple[dict[int, str], list[int]]] = []
+        for output, word in enumerate(words):
+            agree = (s for s in settings if all(s[0].get(w, letter) == letter for w, letter in word))
+            axes, outputs = setting = next(agree, ({}, []))
+            if not outputs:
+                settings.append(setting)
+            axes.update(word)
+            outputs.append(output)
+        return [outputs for _, outputs in settings]
 
     def _add(self, channels: Iterable[Channel], block: int, wire: int) -> None:
         for channel in channels:
@@ -202,13 +259,47 @@ class PennyLaneCircuit(ReuploadCircuit):
         noise = self.noise
         if noise is None:
             return batch
-        n_gates = self.n_blocks * self.n_wires * (3 + len(noise.after_rotation))
+        words = self.ansatz.encoding, self.ansatz.rotation
+        n_turns = sum(1 if axes == "ZYZ" else len(axes) for axes in words)
+        n_gates = self.n_blocks * self.n_wires * (n_turns + 1 + len(noise.after_rotation))
         bytes_per_sample: int = 16 * 4**self.n_wires * n_gates
         return max(1, _CHUNK_BYTES // bytes_per_sample)
 
     def __getstate__(self) -> dict[str, Any]:
         # A QNode holds a device and cannot be copied or pickled; the copy makes its own.
         return self.__dict__ | {"_qnode": None}
+
+
+def _rotate(axes: str, angles: Tensor, wire: int) -> None:
+    """Rotations of a wire by angles (..., letters) around the axes of a word."""
+    if axes == "ZYZ":
+        qml.Rot(*angles.unbind(-1), wires=wire)
+        return
+    for axis, angle in zip(axes, angles.unbind(-1), strict=True):
+        _ROTATIONS[axis](angle, wires=wire)
+
+
+def _product(word: PauliWord) -> Any:
+    """A Pauli word as PennyLane's observable."""
+    return reduce(matmul, (_PAULIS[letter](wire) for wire, letter in word))
+
+
+def _axes_of_measurement(words: Iterable[PauliWord]) -> dict[int, str]:
+    """The letter that each wire is read in by words that agree on it."""
+    return {wire: letter for word in words for wire, letter in word}
+
+
+class RZ(qml.RZ):  # type: ignore[misc]
+    """`qml.RZ` with eigenvalues as precise as its angle; PennyLane 0.45 rounds those of one tensor."""
+
+    @staticmethod
+    def compute_eigvals(theta: Any) -> Any:
+        if isinstance(theta, Tensor) and theta.dim() == 0:
+            return qml.RZ.compute_eigvals(theta.reshape(1))[0]
+        return qml.RZ.compute_eigvals(theta)
+
+
+_ROTATIONS = {"X": qml.RX, "Y": qml.RY, "Z": RZ}
 
 
 class _ByOperators(qml.QubitChannel):  # type: ignore[misc]

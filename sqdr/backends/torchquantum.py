@@ -1,16 +1,22 @@
 """Batched statevectors, and with noise density matrices, on TorchQuantum."""
 
-from typing import Any, ClassVar, cast
+from collections.abc import Callable
+from functools import reduce
+from typing import Any, ClassVar
 
 import torch
 import torchquantum as tq
 import torchquantum.functional as tqf
 from torch import Tensor
 
-from sqdr.circuit import Capability, ReuploadCircuit
+from sqdr.ansatz import PauliWord
+from sqdr.backends.words import Readout
+from sqdr.circuit import FAMILY_CAPABILITIES, Capability, ReuploadCircuit
 from sqdr.noise import BlochMap, NoiseModel, TransferMatrix, compose, stack
 
 _BYTES_PER_AMPLITUDE = 8
+_ROTATIONS = {"X": tqf.rx, "Y": tqf.ry, "Z": tqf.rz}
+_MATRICES = {"X": tqf.rx_matrix, "Y": tqf.ry_matrix, "Z": tqf.rz_matrix}
 
 
 class TorchQuantumCircuit(ReuploadCircuit):
@@ -31,47 +37,80 @@ class TorchQuantumCircuit(ReuploadCircuit):
             circuit is made, for a batch when it is called.
     """
 
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({"noise"})
+    capabilities: ClassVar[frozenset[Capability]] = FAMILY_CAPABILITIES | {"noise", "device-noise"}
 
     def __init__(self, n_wires: int, n_blocks: int, **options: Any) -> None:
         super().__init__(n_wires, n_blocks, **options)
-        self._measure = tq.MeasureAll(tq.PauliZ)
+        self._readout = Readout(self.ansatz.observables, self.n_wires, has_shift=False)
         self.refuse_beyond_memory(1, torch.float32, self.weights.device, needs_gradient=False)
 
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
         noise = self.realised_noise(angles)
         evaluate = self._of_statevector if self.is_pure else self._of_density_matrix
-        return noise.readout_scale * evaluate(angles.float(), weights.float(), noise)
+        couplings = self.couplings_for(angles).float()
+        values = evaluate(angles.float(), weights.float(), couplings, noise)
+        return self._readout(values, noise.readout_scale, 0.0).to(angles.dtype)
 
-    def _of_statevector(self, angles: Tensor, weights: Tensor, _: NoiseModel) -> Tensor:
-        state = tq.QuantumDevice(self.n_wires, bsz=len(angles), device=angles.device)
+    def _of_statevector(
+        self, angles: Tensor, weights: Tensor, couplings: Tensor, _: NoiseModel
+    ) -> Tensor:
+        ansatz, batch = self.ansatz, angles.shape[-3]
+        state = tq.QuantumDevice(self.n_wires, bsz=batch, device=angles.device)
         for block in range(self.n_blocks):
+            of_block = angles[block] if ansatz.differs_between_blocks else angles
             for wire in range(self.n_wires):
-                tqf.rot(state, wires=wire, params=angles[:, wire])
-                tqf.rot(state, wires=wire, params=weights[block, wire : wire + 1])
+                _rotate(state, ansatz.encoding, of_block[:, wire], wire)
+                _rotate(state, ansatz.rotation, weights[block, wire : wire + 1], wire)
             if block < self.n_blocks - 1:
-                for pair in self.pairs:
-                    tqf.cz(state, wires=list(pair))
-        return cast(Tensor, self._measure(state))
+                self._entangle(state, couplings[block], 0)
+        amplitudes = state.states.flatten(1)
+        found = [
+            (amplitudes.conj() * self._times(word, amplitudes.unsqueeze(-1)).squeeze(-1)).sum(1).real
+            for word in self._readout.words
+        ]
+        return torch.stack(found, dim=-1)
 
-    def _of_density_matrix(self, angles: Tensor, weights: Tensor, noise: NoiseModel) -> Tensor:
-        batch, n = len(angles), self.n_wires
-        unitaries = _rot(weights).unsqueeze(1) @ _rot(angles)
+    def _of_density_matrix(
+        self, angles: Tensor, weights: Tensor, couplings: Tensor, noise: NoiseModel
+    ) -> Tensor:
+        ansatz, batch, n = self.ansatz, angles.shape[-3], self.n_wires
+        of_data = _unitaries(ansatz.encoding, angles)
+        unitaries = _unitaries(ansatz.rotation, weights).unsqueeze(1) @ of_data
         after_rotation, after_entangler = compose(noise.after_rotation), compose(noise.after_entangler)
         state = tq.QuantumDevice(2 * n, bsz=batch, device=angles.device)
         for block, unitary in enumerate(unitaries):
             step = _superoperator(after_rotation.in_block(block), unitary) @ _on_kets_and_bras(unitary)
-            if block > 0:  # noise after a CZ layer acts on one wire at a time, too
+            if block > 0:  # noise on single wires after an entangling layer is taken in here
                 step = step @ _superoperator(after_entangler.in_block(block - 1), unitary)
             for wire in range(n):
                 tqf.qubitunitaryfast(state, wires=[wire, n + wire], params=step[:, wire])
             if block < self.n_blocks - 1:
-                for first, second in self.pairs:
-                    tqf.cz(state, wires=[first, second])
-                    tqf.cz(state, wires=[n + first, n + second])
-        diagonal = state.states.reshape(batch, 2**n, 2**n).diagonal(dim1=1, dim2=2).real
-        marginals = [diagonal.reshape(batch, 2**wire, 2, -1).sum((1, 3)) for wire in range(n)]
-        return torch.stack([zero - one for zero, one in (m.unbind(-1) for m in marginals)], dim=-1)
+                self._entangle(state, couplings[block], 0)
+                self._entangle(state, -couplings[block], n)
+        rho = state.states.reshape(batch, 2**n, 2**n)
+        traces = [
+            self._times(word, rho).diagonal(dim1=1, dim2=2).sum(-1).real for word in self._readout.words
+        ]
+        return torch.stack(traces, dim=-1)
+
+    def _entangle(self, state: Any, couplings: Tensor, first: int) -> None:
+        """An entangling layer on the wires from `first` on."""
+        for place, pair in enumerate(self.pairs):
+            wires = [first + wire for wire in pair]
+            if self.ansatz.entangler == "CZ":
+                tqf.cz(state, wires=wires)
+            else:
+                tqf.rzz(state, wires=wires, params=couplings[place].reshape(1, 1))
+
+    def _times(self, word: PauliWord, state: Tensor) -> Tensor:
+        """A Pauli word times a state (Tensor of shape (batch, 2 ** n_wires, columns))."""
+        shape = state.shape
+        for wire, letter in word:
+            by_bit = state.reshape(len(state), 2**wire, 2, -1)
+            zero, one = by_bit.unbind(2)
+            entries = {"X": (one, zero), "Y": (-1j * one, 1j * zero), "Z": (zero, -one)}[letter]
+            state = torch.stack(entries, dim=2)
+        return state.reshape(shape)
 
     @property
     def method(self) -> str:
@@ -85,10 +124,30 @@ class TorchQuantumCircuit(ReuploadCircuit):
         return _BYTES_PER_AMPLITUDE * amplitudes * states
 
 
-def _rot(angles: Tensor) -> Tensor:
-    """Rot gates (complex Tensor of shape (..., 2, 2)) of angles (Tensor of shape (..., 3))."""
+def _rotate(state: Any, axes: str, angles: Tensor, wire: int) -> None:
+    """Rotations of a wire by angles (batch or 1, letters) around the axes of a word."""
+    if axes == "ZYZ":
+        tqf.rot(state, wires=wire, params=angles)
+        return
+    for axis, angle in zip(axes, torch.split(angles, 1, dim=-1), strict=True):
+        _ROTATIONS[axis](state, wires=wire, params=angle)
+
+
+def _unitaries(axes: str, angles: Tensor) -> Tensor:
+    """The product of rotations (complex Tensor of shape (..., 2, 2)) by angles (..., letters)."""
+    if axes == "ZYZ":
+        return _matrix(tqf.rot_matrix, angles)
+    each = [
+        _matrix(_MATRICES[axis], angle)
+        for axis, angle in zip(axes, torch.split(angles, 1, dim=-1), strict=True)
+    ]
+    return reduce(lambda earlier, later: later @ earlier, each)
+
+
+def _matrix(make: Callable[[Tensor], Tensor], angles: Tensor) -> Tensor:
+    """Gates (..., 2, 2) that a function of TorchQuantum makes of angles (..., parameters)."""
     # TorchQuantum drops the axis of a batch of one.
-    return cast(Tensor, tqf.rot_matrix(angles.reshape(-1, 3))).reshape(*angles.shape[:-1], 2, 2)
+    return make(angles.reshape(-1, angles.shape[-1])).reshape(*angles.shape[:-1], 2, 2)
 
 
 def _on_kets_and_bras(unitary: Tensor) -> Tensor:

@@ -29,7 +29,8 @@ class Strength(ABC):
         """The strength in one evaluation of a circuit.
 
         Args:
-            angles (Tensor of shape (batch, n_wires, 3)): of the data, in radians.
+            angles (Tensor of shape (batch, n_wires, letters), or (n_blocks, batch, n_wires, letters)
+                where they differ between blocks): of the data, in radians, three letters by default.
             n_blocks (int): number of blocks.
             generator (torch.Generator): the circuit's own, on the CPU.
 
@@ -49,18 +50,19 @@ class OnLastWire(Strength):
         object.__setattr__(self, "value", check_number("OnLastWire.value", self.value, 0, 1))
 
     def realise(self, angles: Tensor, n_blocks: int, generator: torch.Generator) -> Tensor:  # noqa: ARG002
-        strength = angles.new_zeros(angles.shape[1])
+        strength = angles.new_zeros(angles.shape[-2])
         strength[-1] = self.value
         return strength
 
 
 @dataclass(frozen=True)
 class SigmoidOfDrawnAngle(Strength):
-    """The sigmoid of one of the wire's three angles, drawn anew for each block, sample and wire."""
+    """The sigmoid of one of the wire's angles, drawn anew for each block, sample and wire."""
 
     def realise(self, angles: Tensor, n_blocks: int, generator: torch.Generator) -> Tensor:
-        drawn = torch.randint(3, (n_blocks, *angles.shape[:2], 1), generator=generator)
-        repeated = angles.expand(n_blocks, *angles.shape)
+        *sizes, letters = angles.shape[-3:]
+        drawn = torch.randint(letters, (n_blocks, *sizes, 1), generator=generator)
+        repeated = angles.expand(n_blocks, *sizes, letters)
         return torch.sigmoid(repeated.gather(-1, drawn.to(angles.device)).squeeze(-1))
 
 

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from sqdr.ansatz import entangled_pairs
 from sqdr.bounds import MAX_ARGUMENTS, MAX_IMAGE_SIZE
-from sqdr.circuit import entangled_pairs
 from sqdr.model import SQDR_CNN
 from sqdr.noise import NoiseModel
 from sqdr.pretrained.about import About

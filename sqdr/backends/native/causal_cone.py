@@ -10,13 +10,16 @@ constant, with or without noise. The derivation is in docs/causal-cone.md.
 Axes of the tensors here: control bits in front, each of size 2, (batch, wires) at the end.
 """
 
+from collections.abc import Mapping
 from typing import final
 
 import torch
 from torch import Tensor
 
+from sqdr.ansatz import Pairs
 from sqdr.backends.native.autograd import Evaluation
 from sqdr.backends.native.method import MatrixMethod, Shape
+from sqdr.backends.words import word_tables
 
 
 @final
@@ -26,53 +29,97 @@ class CausalCone(MatrixMethod):
     name = "causal-cone"
 
     @staticmethod
-    def can_evaluate(shape: Shape) -> bool:
-        # On a ring no cone may meet itself.
-        is_ring = shape.topology == "ring" and 2 * shape.n_blocks - 1 <= shape.n_wires
-        return shape.n_blocks > 1 and (shape.topology == "chain" or is_ring)
+    def problem(shape: Shape) -> str | None:
+        if shape.n_blocks < 2:
+            return "there is one block"
+        if shape.most_factors > 1:
+            return "an observable is a product of wires"
+        if shape.topology == "ring" and 2 * shape.n_blocks - 1 > shape.n_wires:
+            return "the cone of a wire meets itself on the ring"
+        if shape.topology not in ("chain", "ring"):
+            return "the pairs are no chain or ring"
+        return None
 
     def multiply_adds(self) -> int:
         n, blocks = self.shape.n_wires, self.shape.n_blocks
         # By kernels eight times what it would be if these were as fast as those of a whole state.
-        return n * (64 * blocks + (1 << 3 * blocks))
+        return n * (64 * blocks + (self._more << 3 * blocks))
 
     def numbers_per_sample(self, needs_gradient: bool) -> int:
         n, blocks = self.shape.n_wires, self.shape.n_blocks
-        return n * (64 * blocks + (1 << 3 * blocks - (3 if needs_gradient else 4)))
+        return n * (64 * blocks + (self._more << 3 * blocks - (3 if needs_gradient else 4)))
 
-    def kernels(self) -> Evaluation:
+    @property
+    def _more(self) -> int:
+        """How many times as much as <Z> behind CZ takes."""
+        letters = {letter for word in self.shape.words for _, letter in word}
+        return len(letters) * (4 if self.shape.has_couplings else 1)
+
+    def tables(self) -> Mapping[str, Tensor]:
+        wires, letters = word_tables(self.shape.words, 0)
+        used = torch.unique(letters)
+        tables = {"letters": used, "wires": wires[0], "of_letter": torch.searchsorted(used, letters[0])}
+        if self.shape.has_couplings:
+            tables["pair_of_wire"] = pair_of_wire(self.shape.pairs, self.shape.n_wires)
+        return tables
+
+    def kernels(self) -> Evaluation | None:
+        if self.shape.has_couplings or not self.shape.measures_z:
+            return None
         from sqdr.backends.native.kernels.causal_cone import CausalConeByKernels
 
         return CausalConeByKernels(self)
 
-    def values_of_matrices(self, matrices: Tensor) -> Tensor:
-        return causal_cone(matrices, ring=self.shape.topology == "ring")
+    def values_of_matrices(self, matrices: Tensor, couplings: Tensor) -> Tensor:
+        tables, ring = self.tables_on(matrices.device), self.shape.topology == "ring"
+        turns = None
+        if self.shape.has_couplings:
+            padded = torch.cat((couplings, couplings.new_zeros(len(couplings), 1)), dim=1)
+            turns = padded[:, tables["pair_of_wire"]]
+        letters = slice(1, 2) if self.shape.measures_z else tables["letters"]
+        values = causal_cone(matrices, letters, turns, ring=ring)
+        if self.shape.measures_z:
+            return values[0]
+        return values[tables["of_letter"], :, tables["wires"]].T
 
 
-def causal_cone(matrices: Tensor, *, ring: bool) -> Tensor:
-    """<Z> of every wire of a chain or ring.
+def causal_cone(
+    matrices: Tensor, letters: Tensor | slice, turns: Tensor | None = None, *, ring: bool
+) -> Tensor:
+    """Expectation values of every wire of a chain or ring.
 
     Args:
         matrices (Tensor of shape (4, 4, n_blocks, batch, n_wires)): as `transfer_matrices` returns
             them, for at least two blocks; on a ring, 2 * n_blocks - 1 <= n_wires, so that no cone
             meets itself.
+        letters (integer Tensor or slice): which Paulis, by their places in I, Z, X, Y.
+        turns (Tensor of shape (n_blocks - 1, n_wires), or None): angle of the ZZ between each wire and
+            the next, 0 where there is none. Default: None, for CZ.
         ring (bool): whether the last wire is next to the first.
 
     Returns:
-        Tensor of shape (batch, n_wires)
+        Tensor of shape (letters, batch, n_wires)
     """
     n_blocks, n_wires = matrices.shape[2], matrices.shape[-1]
-    matrices = _widen(matrices, n_blocks - 1, ring)
+    reach = n_blocks - 1
+    matrices = _widen(matrices, reach, ring)
+    turns = None if turns is None else _widen_turns(turns, reach, ring)
     first, *middle, last = matrices.unbind(2)
     state = first[:, 0] + first[:, 1]  # |0> has <I> = <Z> = 1
     # The outermost wires of the left and the right half of each cone, side by side.
-    halves = _at_distance(state, n_blocks - 1, n_wires)
+    halves = _at_distance(state, reach, n_wires)
     for index, matrix in enumerate(middle, start=1):
         state = _advance(state[..., 1:-1], matrix[..., index:-index])
-        halves = _absorb(_at_distance(state, n_blocks - 1 - index, n_wires), halves)
-    centre = _z_row(state[..., 1:-1], last[1, ..., n_blocks - 1 : 1 - n_blocks])
+        if turns is not None:
+            halves = _pass_on(halves, turns, reach - index, n_wires)
+        wire = _at_distance(state, reach - index, n_wires)
+        halves = _absorb(wire, halves) if turns is None else _absorb_turned(wire, halves)
+    rows = last[letters][..., reach:-reach]
+    if turns is not None:
+        left, right = _pass_on(halves, turns, 0, n_wires).unbind(-2)
+        return _join_turned(_advance(state[..., 1:-1], rows), left, right)
     left, right = halves.unbind(-2)
-    return _join(centre, left, right)
+    return torch.stack([_join(_row(state[..., 1:-1], row), left, right) for row in rows])
 
 
 def _widen(matrices: Tensor, width: int, ring: bool) -> Tensor:
@@ -86,6 +133,15 @@ def _widen(matrices: Tensor, width: int, ring: bool) -> Tensor:
     identity = torch.eye(4, dtype=matrices.dtype, device=matrices.device).reshape(4, 4, 1, 1, 1)
     idle = identity.expand(*matrices.shape[:-1], width)
     return torch.cat((idle, matrices, idle), dim=-1)
+
+
+def _widen_turns(turns: Tensor, width: int, ring: bool) -> Tensor:
+    """The angles (n_blocks - 1, n_wires) of the wires that `_widen` adds, too; 0 on a chain."""
+    ends = turns[:, -width:], turns[:, :width]
+    if not ring:
+        none = turns.new_zeros(len(turns), width)
+        ends = none, none
+    return torch.cat((ends[0], turns, ends[1]), dim=1)
 
 
 def _at_distance(state: Tensor, distance: int, n_wires: int) -> Tensor:
@@ -104,15 +160,16 @@ def _at_distance(state: Tensor, distance: int, n_wires: int) -> Tensor:
 
 
 def _advance(state: Tensor, matrix: Tensor) -> Tensor:
-    """Take every wire through a CZ layer and the block after it.
+    """Take every wire through an entangling layer and the block after it.
 
     Args:
         state (Tensor of shape (4, *history, batch, wires)): expectation values of I, Z, X, Y.
-        matrix (Tensor of shape (4, 4, batch, wires)): transfer matrix of the block.
+        matrix (Tensor of shape (rows, 4, batch, wires)): transfer matrix of the block, or rows of it.
 
     Returns:
-        Tensor of shape (4, 2, 2, *history, batch, wires): first the Pauli, then the wire's control
-        bit in the CZ layer, then the parity of its neighbours' control bits there.
+        Tensor of shape (rows, 2, 2, *history, batch, wires): first the Pauli, then the wire's control
+        bit in the layer, then the parity of how often it is turned there: by CZ, of its neighbours'
+        control bits.
     """
     i, z, x, y = state.unbind(0)
     # At even parity CZ leaves the wire alone. At odd parity it swaps I with Z and turns (X, Y) into
@@ -120,18 +177,18 @@ def _advance(state: Tensor, matrix: Tensor) -> Tensor:
     before = torch.unflatten(torch.stack((i, z, x, y, z, i, y, -x)), 0, (2, 2, 2))
     history = state.dim() - 3
     after = torch.unflatten(matrix, 1, (2, 2)).transpose(1, 2)
-    after = after.reshape(4, 2, 2, *(1,) * (history + 1), *matrix.shape[-2:])
+    after = after.reshape(len(matrix), 2, 2, *(1,) * (history + 1), *matrix.shape[-2:])
     return torch.addcmul(after[:, 0] * before[0], after[:, 1], before[1])
 
 
-def _z_row(state: Tensor, row: Tensor) -> Tensor:
-    """Take every wire through the last CZ layer and the last block, to Z.
+def _row(state: Tensor, row: Tensor) -> Tensor:
+    """Take every wire through the last CZ layer and the last block, to a Pauli.
 
     No neighbour has its bit set in this layer, since all but the centre are traced out after it.
 
     Args:
         state (Tensor of shape (4, *history, batch, wires)): expectation values of I, Z, X, Y.
-        row (Tensor of shape (4, batch, wires)): Z row of the transfer matrix of the last block.
+        row (Tensor of shape (4, batch, wires)): that of the Pauli in the matrix of the last block.
 
     Returns:
         Tensor of shape (2, *history, batch, wires): first the wire's control bit in the last layer.
@@ -159,6 +216,79 @@ def _absorb(wire: Tensor, outer: Tensor) -> Tensor:
     for pair in range(n_pairs):
         wire = _repeat(wire, 4 + 3 * pair)
     return _sum_over_parity(wire * outer, 5, n_pairs)
+
+
+def _pass_on(outer: Tensor, turns: Tensor, distance: int, n_wires: int) -> Tensor:
+    """What a half of a cone is for the wire at a distance from the centre, inside of it.
+
+    ZZ leaves a pair alone where its control bits are equal. Where they differ it turns both, by minus
+    the sine of its angle in the convention of `_advance`, or leaves both, by the cosine.
+
+    Args:
+        outer (Tensor of shape (2, *(own bit, whether it is turned), batch, 2, wires)): as from
+            `_absorb_turned`, in front whether it is turned in its last layer, with its own bit not set.
+        turns (Tensor of shape (layers, n_wires + 2 * reach)): as from `_widen_turns`.
+
+    Returns:
+        Tensor of shape (*(whether it is turned, bit of the wire inside), batch, 2, wires), the front
+        pair for the last layer of `outer`.
+    """
+    reach = (turns.shape[1] - n_wires) // 2
+    starts = reach - distance - 1, reach + distance
+    of_sides = torch.stack([turns[:, start : start + n_wires] for start in starts], dim=1)
+    cosines, sines = torch.cos(of_sides), -torch.sin(of_sides)
+    layer = reach - 1 - distance
+    left, turned = outer.unbind(0)
+    none = torch.zeros_like(left)
+    passed = torch.stack((left, cosines[layer] * left, none, sines[layer] * turned))
+    passed = torch.unflatten(passed, 0, (2, 2))
+    for axis in range(2, passed.dim() - 3, 2):
+        layer -= 1
+        cos, sin = cosines[layer], sines[layer]
+        off_0, off_1, on_0, on_1 = passed.flatten(axis, axis + 1).unbind(axis)
+        entries = off_0 + cos * on_0, on_0 + cos * off_0, sin * on_1, sin * off_1
+        passed = torch.unflatten(torch.stack(entries, dim=axis), axis, (2, 2))
+    return passed
+
+
+def _absorb_turned(wire: Tensor, outer: Tensor) -> Tensor:
+    """`_absorb` behind `_pass_on`: whether a wire is turned takes the place of its neighbour's bit.
+
+    Args:
+        wire (Tensor of shape (2, *(own bit, parity), batch, 2, wires)): its I and Z.
+        outer (Tensor): of `_pass_on`.
+
+    Returns:
+        Tensor of shape (2, *(own bit, whether it is turned by the wire inside), batch, 2, wires)
+    """
+    n_pairs = (outer.dim() - 2) // 2
+    for pair in range(n_pairs):
+        wire = _repeat(wire, 2 + 3 * pair)
+    return _sum_over_parity(wire * _by_parity(outer.unsqueeze(0), n_pairs), 3, n_pairs)
+
+
+def _join_turned(centre: Tensor, left: Tensor, right: Tensor) -> Tensor:
+    """Join both halves to the wire in the centre.
+
+    Args:
+        centre (Tensor of shape (letters, *(own bit, parity), batch, wires))
+        left, right (Tensors): halves of `_pass_on`.
+
+    Returns:
+        Tensor of shape (letters, batch, wires)
+    """
+    joined = _absorb_turned(centre, right)
+    for axis in range(0, left.dim() - 2, 2):
+        left = left.transpose(axis, axis + 1)
+    return (joined * left).flatten(1, -3).sum(1)
+
+
+def pair_of_wire(pairs: Pairs, n_wires: int) -> Tensor:
+    """Place of the pair of each wire and the next (integer Tensor), len(pairs) where there is none."""
+    places = {frozenset(pair): place for place, pair in enumerate(pairs)}
+    ends = n_wires if n_wires > 2 else n_wires - 1  # of two wires, neither is the next of both
+    table = [places.get(frozenset((wire, (wire + 1) % n_wires)), len(pairs)) for wire in range(ends)]
+    return torch.tensor(table + [len(pairs)] * (n_wires - ends))
 
 
 def _join(centre: Tensor, left: Tensor, right: Tensor) -> Tensor:

@@ -1,5 +1,6 @@
 """Circuits on sqdr's own engine: which method evaluates one, and what it is given."""
 
+from decimal import Decimal
 from typing import Any, ClassVar, cast
 
 import torch
@@ -21,7 +22,8 @@ from sqdr.backends.native.pauli_vector import PauliVector
 from sqdr.backends.native.statevector import Statevector
 from sqdr.backends.native.two_blocks import TwoBlocks
 from sqdr.backends.native.unentangled import Unentangled
-from sqdr.circuit import Capability, ReuploadCircuit, in_working_dtype, working_dtype
+from sqdr.backends.words import Readout
+from sqdr.circuit import FAMILY_CAPABILITIES, Capability, ReuploadCircuit, working_dtype
 from sqdr.noise import NoiseModel
 from sqdr.validation import argument_error, check_real_tensor
 
@@ -58,7 +60,11 @@ class NativeCircuit(ReuploadCircuit):
             than there is; the latter also when the circuit is called with too many samples.
     """
 
-    capabilities: ClassVar[frozenset[Capability]] = frozenset({"noise", "float64"})
+    capabilities: ClassVar[frozenset[Capability]] = FAMILY_CAPABILITIES | {
+        "noise",
+        "device-noise",
+        "float64",
+    }
 
     def __init__(
         self,
@@ -70,6 +76,8 @@ class NativeCircuit(ReuploadCircuit):
         **options: Any,
     ) -> None:
         super().__init__(n_wires, n_blocks, **options)
+        self._readout = self._new_readout()
+        self._shape = Shape(self.ansatz, self._readout.words, self.is_pure)
         self._method = self._chosen(method)
         self._fixed_noise: dict[tuple[torch.dtype, torch.device], Tensors] = {}
         self._compile = compile
@@ -84,23 +92,53 @@ class NativeCircuit(ReuploadCircuit):
         """The method taken."""
         return self._method.name
 
+    def methods(self) -> dict[Name, Method]:
+        """The methods that can evaluate the circuit, by name."""
+        able: dict[Name, Method] = {}
+        for kind in METHODS:
+            if kind.problem(self._shape) is None:
+                able.setdefault(kind.name, kind(self._shape))
+        return able
+
+    def methods_left_out(self) -> dict[Name, str]:
+        """Why each of the other methods is not taken, by name."""
+        able = self.methods()
+        left_out: dict[Name, str] = {}
+        for kind in METHODS:
+            if kind.name in able:
+                # Costs may be beyond any float.
+                costs = (Decimal(m.multiply_adds()) for m in (able[kind.name], self._method))
+                reason: str | None = (
+                    f"takes {next(costs) / next(costs):.2g} times as many multiply-adds"
+                )
+            else:
+                reason = kind.problem(self._shape)
+            left_out.setdefault(kind.name, reason or "")
+        del left_out[self.method]
+        return left_out
+
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
+        couplings = self.couplings_for(angles)
         noise = self._noise_tensors_of(self.realised_noise(angles), angles)
-        if len(noise) < N_GENERAL and self._has_kernels_for(angles, weights):
-            return evaluate(cast(Evaluation, self._kernels), angles, weights, *noise)
-        return self._method.evaluate(angles, weights, noise)
+        of_method, of_readout = self._split(noise)
+        inputs = angles, weights, couplings
+        if len(of_method) < N_GENERAL and self._has_kernels_for(*inputs):
+            values = evaluate(cast(Evaluation, self._kernels), *inputs, *of_method)
+        else:
+            values = self._method.evaluate(*inputs, of_method)
+        return self._with_readout(values, of_readout)
 
     def evaluate(self, angles: Tensor) -> Tensor:
-        self._check_weights()
+        self._check_trained()
         if not self._compile or torch.compiler.is_compiling():
             return super().evaluate(angles)
         if self._compiled is None:
             self._compiled = Compiled(self._compiled_values)
         noise: Tensors = ()
         if not self.noise_is_fixed:  # compiled code can neither draw nor report a bad strength
-            rows = angles.reshape(-1, self.n_wires, 3).to(working_dtype(angles, self.weights))
+            rows = self.rows_of(angles, self.scales, working_dtype(angles, self.weights))
             noise = self._noise_tensors_of(self.realised_noise(rows), rows)
-        return evaluate(self._compiled, angles, self.weights, *noise)
+        return evaluate(self._compiled, angles, *self.trained_tensors(), *noise)
 
     def bytes_per_sample(self, dtype: torch.dtype, device: torch.device, needs_gradient: bool) -> int:
         by_kernels = needs_gradient and device.type == "cpu" and self._may_use_kernels()
@@ -111,26 +149,16 @@ class NativeCircuit(ReuploadCircuit):
     def smaller_circuit(self) -> tuple[str, str]:
         return self._method.smaller_circuit()
 
-    def methods(self) -> dict[Name, Method]:
-        """The methods that can evaluate the circuit, by name."""
-        shape = Shape(self.n_wires, self.n_blocks, self.pairs, self.is_pure)
-        able: dict[Name, Method] = {}
-        for kind in METHODS:
-            if kind.can_evaluate(shape):
-                able.setdefault(kind.name, kind(shape))
-        return able
-
     def __getstate__(self) -> dict[str, Any]:
         made_anew: dict[str, Any] = {"_compiled": None, "_fixed_noise": {}, "_kernels": None}
         return self.__dict__ | made_anew
 
-    def _has_kernels_for(self, angles: Tensor, weights: Tensor) -> bool:
+    def _has_kernels_for(self, *inputs: Tensor) -> bool:
         """Whether kernels give what is asked for: numbers on the CPU, and first gradients."""
         return (
             not torch.compiler.is_compiling()
-            and angles.is_cpu
-            and weights.is_cpu
-            and are_plain(angles, weights)
+            and all(tensor.is_cpu for tensor in inputs)
+            and are_plain(*inputs)
             and self._may_use_kernels()
         )
 
@@ -138,18 +166,48 @@ class NativeCircuit(ReuploadCircuit):
         # Within a transform their tables would be tensors of it, without numbers in memory.
         if self._compile or kernels.problem() is not None or is_transformed(()):
             return False
+        if (
+            self.ansatz.encoding + self.ansatz.rotation != "ZYZZYZ"
+            or self.ansatz.differs_between_blocks
+        ):
+            return False
         if self._kernels is None and are_plain():  # their tables are arrays
             with torch.device("cpu"):
                 self._kernels = self._method.kernels()
         return self._kernels is not None
 
-    def _check_weights(self) -> None:
+    def _check_trained(self) -> None:
         """ValueError if others were set, by which kernels would read beyond their memory."""
-        check_real_tensor("weights", self.weights)
-        shape = self.n_blocks, self.n_wires, 3
-        if self.weights.shape != shape:
-            has = f"has shape {tuple(self.weights.shape)}"
-            raise argument_error("weights", f"have shape {shape}", has)
+        ansatz = self.ansatz
+        of_blocks = self.n_blocks, self.n_wires
+        shapes = {
+            "weights": (*of_blocks, len(ansatz.rotation)),
+            "scales": (*of_blocks, len(ansatz.encoding)) if ansatz.scaling else None,
+            "couplings": (self.n_blocks - 1, len(self.pairs)) if ansatz.entangler == "ZZ" else None,
+        }
+        for name, shape in shapes.items():
+            if shape is not None:
+                tensor = getattr(self, name)
+                check_real_tensor(name, tensor)
+                if tensor.shape != shape:
+                    raise argument_error(
+                        name, f"have shape {shape}", f"has shape {tuple(tensor.shape)}"
+                    )
+
+    def _new_readout(self) -> Readout:
+        return Readout(self.ansatz.observables, self.n_wires, has_shift=False)
+
+    def _with_readout(self, values: Tensor, tensors: Tensors) -> Tensor:
+        if not tensors:
+            return values
+        scale, *shift = tensors
+        return self._readout(values, scale, *(shift or (0.0,)))
+
+    def _split(self, noise: Tensors) -> tuple[Tensors, Tensors]:
+        """The tensors of the method, and those of readout error."""
+        error = self._noise.readout_error
+        n_readout = 1 if isinstance(error, Tensor) or error else 0
+        return noise[: len(noise) - n_readout], noise[len(noise) - n_readout :]
 
     def _chosen(self, name: Name | None) -> Method:
         methods = self.methods()
@@ -160,14 +218,28 @@ class NativeCircuit(ReuploadCircuit):
             raise argument_error("method", f"be {able} for this circuit", f"is {name!r}")
         return methods[name]
 
-    def _compiled_values(self, angles: Tensor, weights: Tensor, *noise: Tensor) -> Tensor:
+    def _compiled_values(self, angles: Tensor, *inputs: Tensor) -> Tensor:
         """What is compiled; fixed noise is not among the inputs, but part of the code."""
+        given = iter(inputs)
+        weights = next(given)
+        scales = next(given) if self.scaling else None
+        couplings = next(given) if self.entangler == "ZZ" else self.couplings_for(weights)
+        noise = tuple(given)
 
         def values(rows: Tensor, weights: Tensor) -> Tensor:
-            tensors = noise or self._method.noise_tensors(self.realised_noise(rows), rows)
-            return self._method.values(rows, weights, *tensors)
+            tensors = noise or self._new_noise_tensors(self.realised_noise(rows), rows)
+            of_method, of_readout = self._split(tensors)
+            found = self._method.values(rows, weights, couplings.to(rows.dtype), *of_method)
+            return self._with_readout(found, of_readout)
 
-        return in_working_dtype(values, angles, weights)
+        return self.in_working_dtype(values, angles, weights, scales)
+
+    def _new_noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
+        """The noise as the method takes it, and the factor of each wire for readout error, if any."""
+        readout: Tensors = ()
+        if isinstance(noise.readout_error, Tensor) or noise.readout_error:
+            readout = (torch.as_tensor(noise.readout_scale, dtype=like.dtype, device=like.device),)
+        return (*self._method.noise_tensors(noise, like), *readout)
 
     def _noise_tensors_of(self, noise: NoiseModel, like: Tensor) -> Tensors:
         """The noise as the method takes it; kept if it is fixed, since copies to a GPU take time."""
@@ -178,9 +250,9 @@ class NativeCircuit(ReuploadCircuit):
             or type(like) is not Tensor
             or not self.noise_is_fixed
         ):
-            return self._method.noise_tensors(noise, like)
+            return self._new_noise_tensors(noise, like)
         key = like.dtype, like.device
         if key not in self._fixed_noise:
             with torch.inference_mode(False):  # what is made in inference mode serves no training
-                self._fixed_noise[key] = self._method.noise_tensors(noise, like)
+                self._fixed_noise[key] = self._new_noise_tensors(noise, like)
         return self._fixed_noise[key]

@@ -9,15 +9,20 @@ from typing import ClassVar, Literal
 import torch
 from torch import Tensor, nn
 
+from sqdr.ansatz import Ansatz, Entanglement, Pairs, PauliWord, all_wires, entangled_pairs
 from sqdr.backends.native.autograd import Evaluation, Tensors
-from sqdr.backends.native.rotation import general_noise, noise_of_matrices, transfer_matrices
-from sqdr.circuit import Entanglement, Pairs, entangled_pairs
+from sqdr.backends.native.rotation import (
+    block_quaternions,
+    general_noise,
+    noise_of_matrices,
+    transfer_matrices,
+)
 from sqdr.noise import BlochMap, NoiseModel, compose
 
 Name = Literal["closed-form", "causal-cone", "dense"]
 Topology = Literal["none", "chain", "ring", "other"]
 
-#: Tensors of noise that is no `BlochMap`, as `general_noise` returns them; others are one or two.
+#: Tensors of noise that is no `BlochMap`, as `general_noise` returns them; of others it is one.
 N_GENERAL = 3
 
 
@@ -26,15 +31,40 @@ class Shape:
     """What a method needs to know of a circuit.
 
     Args:
-        n_wires, n_blocks (ints): sizes.
-        pairs (tuple of pairs of ints): the pairs of wires that a CZ layer acts on.
+        ansatz (Ansatz): the member of the family.
+        words (tuple of Pauli words): what is measured; see `sqdr.backends.readout`.
         is_pure (bool): whether the state stays pure.
     """
 
-    n_wires: int
-    n_blocks: int
-    pairs: Pairs
+    ansatz: Ansatz
+    words: tuple[PauliWord, ...]
     is_pure: bool
+
+    @property
+    def n_wires(self) -> int:
+        return self.ansatz.n_wires
+
+    @property
+    def n_blocks(self) -> int:
+        return self.ansatz.n_blocks
+
+    @property
+    def pairs(self) -> Pairs:
+        return self.ansatz.pairs
+
+    @property
+    def has_couplings(self) -> bool:
+        return self.ansatz.entangler == "ZZ"
+
+    @cached_property
+    def measures_z(self) -> bool:
+        """Whether the words are Z of every wire, in their order."""
+        return self.words == all_wires("Z", self.n_wires)
+
+    @cached_property
+    def most_factors(self) -> int:
+        """Wires of the longest word."""
+        return max(map(len, self.words))
 
     @cached_property
     def topology(self) -> Topology:
@@ -64,8 +94,8 @@ class Method(nn.Module, ABC):
 
     @staticmethod
     @abstractmethod
-    def can_evaluate(shape: Shape) -> bool:
-        """Whether the method evaluates circuits of this shape."""
+    def problem(shape: Shape) -> str | None:
+        """Why the method does not evaluate circuits of this shape; None if it does."""
 
     @abstractmethod
     def multiply_adds(self) -> int:
@@ -81,34 +111,40 @@ class Method(nn.Module, ABC):
 
     @abstractmethod
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
-        """The noise as `values` takes it, in the dtype and on the device of `like`.
+        """The noise but its readout error as `values` takes it, of the dtype and device of `like`.
 
         Returns:
-            Tensor of shape (numbers, batch or 1, n_wires); and, unless it is in these numbers, readout
-            error, if there is any: the factor of <Z>, of shape (n_wires,) or (). Or, for noise that is
-            no `BlochMap`, what `general_noise` returns.
+            Tensor of shape (numbers, batch or 1, n_wires or more). Or, for noise that is no
+            `BlochMap`, what `general_noise` returns.
         """
 
     @abstractmethod
-    def values(self, angles: Tensor, weights: Tensor, *noise: Tensor) -> Tensor:
-        """<Z>, by operations that torch differentiates in every way that it knows.
+    def values(self, angles: Tensor, weights: Tensor, couplings: Tensor, *noise: Tensor) -> Tensor:
+        """Expectation values, by operations that torch differentiates in every way that it knows.
 
         Args:
-            angles (Tensor of shape (batch, n_wires, 3)): in radians.
-            weights (Tensor of shape (n_blocks, n_wires, 3)): in radians.
+            angles (Tensor of shape (batch, n_wires, letters), or (n_blocks, batch, n_wires, letters)):
+                in radians.
+            weights (Tensor of shape (n_blocks, n_wires, letters)): in radians.
+            couplings (Tensor of shape (n_blocks - 1, pairs)): in radians; without pairs for CZ.
             *noise (Tensors): see `noise_tensors`.
 
         Returns:
-            Tensor of shape (batch, n_wires)
+            Tensor of shape (batch, words)
         """
 
     @abstractmethod
     def kernels(self) -> Evaluation | None:
-        """The same by kernels, on the CPU. This imports Numba."""
+        """The same by kernels, on the CPU, if there are any. This imports Numba."""
 
-    def evaluate(self, angles: Tensor, weights: Tensor, noise: Tensors) -> Tensor:
+    def evaluate(self, angles: Tensor, weights: Tensor, couplings: Tensor, noise: Tensors) -> Tensor:
         """`values`, by the fastest way without kernels to them and to their gradients."""
-        return self.values(angles, weights, *noise)
+        return self.values(angles, weights, couplings, *noise)
+
+    def quaternions(self, angles: Tensor, weights: Tensor) -> Tensor:
+        """Rotations (4, n_blocks, batch, n_wires) of every block."""
+        ansatz = self.shape.ansatz
+        return block_quaternions(angles, weights, ansatz.encoding, ansatz.rotation)
 
     def tables(self) -> Mapping[str, Tensor]:
         """Constants of the method by name, made anew, on the CPU."""
@@ -135,31 +171,16 @@ class MatrixMethod(Method):
     """A method that takes each block on each wire as a transfer matrix, noise included."""
 
     @abstractmethod
-    def values_of_matrices(self, matrices: Tensor) -> Tensor:
-        """<Z> (Tensor of shape (batch, n_wires)) of what `transfer_matrices` returns."""
+    def values_of_matrices(self, matrices: Tensor, couplings: Tensor) -> Tensor:
+        """Values (batch, words) of what `transfer_matrices` returns and of couplings as in `values`."""
 
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
         sizes = self.shape.n_blocks, self.shape.n_wires
         maps = compose(noise.after_rotation), compose(noise.after_entangler)
         if isinstance(maps[0], BlochMap) and isinstance(maps[1], BlochMap):
-            return noise_of_matrices(maps[0], maps[1], *sizes, like), *readout_tensors(noise, like)
-        return general_noise(*maps, *sizes, noise.readout_scale, like)
+            return (noise_of_matrices(maps[0], maps[1], *sizes, like),)
+        return general_noise(*maps, *sizes, like)
 
-    def values(self, angles: Tensor, weights: Tensor, *noise: Tensor) -> Tensor:
-        of_matrices, readout = (noise, ()) if len(noise) == N_GENERAL else (noise[:1], noise[1:])
-        matrices = transfer_matrices(angles, weights, *of_matrices)
-        return with_readout(self.values_of_matrices(matrices), readout)
-
-
-def readout_tensors(noise: NoiseModel, like: Tensor) -> Tensors:
-    """The factor of <Z> that readout error is, if there is any."""
-    is_none = not isinstance(noise.readout_error, Tensor) and noise.readout_error == 0
-    return (
-        () if is_none else (torch.as_tensor(noise.readout_scale, dtype=like.dtype, device=like.device),)
-    )
-
-
-def with_readout(values: Tensor, readout: Tensors) -> Tensor:
-    for scale in readout:
-        values = scale * values
-    return values
+    def values(self, angles: Tensor, weights: Tensor, couplings: Tensor, *noise: Tensor) -> Tensor:
+        matrices = transfer_matrices(self.quaternions(angles, weights), *noise)
+        return self.values_of_matrices(matrices, couplings)

@@ -1,15 +1,19 @@
-"""Noisy circuits of any number of blocks and any pairs: the whole vector of Pauli coefficients."""
+"""Noisy circuits of any member of the family: the whole vector of Pauli coefficients."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import final
 
 import torch
 from torch import Tensor
 
+from sqdr.ansatz import Pairs
 from sqdr.backends.native.autograd import Evaluation
 from sqdr.backends.native.method import MatrixMethod, Shape
 from sqdr.backends.native.state import bit_signs, on_every_wire, smaller_circuit
-from sqdr.circuit import Pairs
+from sqdr.backends.words import word_tables
+
+#: A state and the number of an entangling layer -> the state after it.
+Entangle = Callable[[Tensor, int], Tensor]
 
 
 @final
@@ -19,8 +23,8 @@ class PauliVector(MatrixMethod):
     name = "dense"
 
     @staticmethod
-    def can_evaluate(shape: Shape) -> bool:
-        return not shape.is_pure
+    def problem(shape: Shape) -> str | None:
+        return "a statevector does as well" if shape.is_pure else None
 
     def multiply_adds(self) -> int:
         n, blocks = self.shape.n_wires, self.shape.n_blocks
@@ -39,30 +43,42 @@ class PauliVector(MatrixMethod):
         return smaller_circuit(self.shape)
 
     def tables(self) -> Mapping[str, Tensor]:
+        wires, letters = word_tables(self.shape.words, 0)
+        places = (letters << 2 * (self.shape.n_wires - 1 - wires)).sum(0)
+        if self.shape.has_couplings:
+            return {"places": places}
         source, signs = cz_permutation(self.shape.pairs, self.shape.n_wires)
-        return {"source": source, "signs": signs}
+        return {"places": places, "source": source, "signs": signs}
 
-    def kernels(self) -> Evaluation:
+    def kernels(self) -> Evaluation | None:
+        if self.shape.has_couplings or not self.shape.measures_z:
+            return None
         from sqdr.backends.native.kernels.pauli_vector import PauliVectorByKernels
 
         return PauliVectorByKernels(self)
 
-    def values_of_matrices(self, matrices: Tensor) -> Tensor:
-        tables = self.tables_on(matrices.device)
-        return pauli_vector(matrices, tables["source"], tables["signs"].to(matrices.dtype))
+    def values_of_matrices(self, matrices: Tensor, couplings: Tensor) -> Tensor:
+        tables, n_wires = self.tables_on(matrices.device), self.shape.n_wires
+
+        def entangle(state: Tensor, block: int) -> Tensor:
+            if self.shape.has_couplings:
+                return zz_layer(state, couplings[block], self.shape.pairs, n_wires)
+            return state[:, tables["source"]] * tables["signs"].to(state.dtype)
+
+        return pauli_vector(matrices, entangle)[:, tables["places"], 0]
 
 
-def pauli_vector(matrices: Tensor, source: Tensor, signs: Tensor) -> Tensor:
-    """<Z> of a noisy circuit.
+def pauli_vector(matrices: Tensor, entangle: Entangle) -> Tensor:
+    """The last state of a noisy circuit.
 
     Args:
         matrices (Tensor of shape (4, 4, n_blocks, batch, n_wires)): transfer matrices, as
             `transfer_matrices` returns them.
-        source (Tensor of shape (4 ** n_wires,)): where a CZ layer takes each coefficient from, and
-        signs (Tensor of shape (4 ** n_wires, 1)): with which sign, as `cz_permutation` returns them.
+        entangle (function): takes a state, as it is returned, and the number of a layer.
 
     Returns:
-        Tensor of shape (batch, n_wires)
+        Tensor of shape (batch, 4 ** n_wires, 1): expectation values of all Pauli strings, the digits of
+        whose places are 0 to 3 for I, Z, X, Y, wire 0 first.
     """
     batch, n_wires = matrices.shape[-2:]
     # |0><0| is (I + Z) / 2; the factor is left out, which makes the coefficients expectation values.
@@ -73,10 +89,32 @@ def pauli_vector(matrices: Tensor, source: Tensor, signs: Tensor) -> Tensor:
     state = state.expand(batch, -1).unsqueeze(-1)
     for block, matrix in enumerate(matrices.permute(2, 3, 4, 0, 1)):
         if block > 0:
-            state = state[:, source] * signs
+            state = entangle(state, block - 1)
         state = on_every_wire(state, matrix)
-    z_on_one_wire = [4 ** (n_wires - 1 - wire) for wire in range(n_wires)]
-    return state[:, z_on_one_wire, 0]
+    return state
+
+
+def zz_layer(state: Tensor, angles: Tensor, pairs: Pairs, n_wires: int) -> Tensor:
+    """exp(-i angle/2 Z Z) on each pair, on a Pauli vector.
+
+    Args:
+        state (Tensor of shape (batch, 4 ** n_wires, 1)): as `pauli_vector` returns it.
+        angles (Tensor of shape (len(pairs),)): in radians.
+
+    Where one side of a pair is X or Y and the other is I or Z, a string is turned towards its product
+    with Z Z: <X> becomes cos <X> - sin <Y Z>, and <Y> becomes cos <Y> + sin <X Z>.
+    """
+    place = torch.arange(4**n_wires, device=state.device)
+    for angle, pair in zip(angles.unbind(0), pairs, strict=True):
+        first, second = (2 * (n_wires - 1 - wire) for wire in pair)
+        one, other = _bit(place, first + 1), _bit(place, second + 1)
+        is_turned = one ^ other
+        is_y = torch.where(one, _bit(place, first), _bit(place, second))
+        sign = (is_turned * bit_signs(~is_y)).to(state.dtype).unsqueeze(-1)
+        cos = torch.where(is_turned, torch.cos(angle), 1.0).to(state.dtype).unsqueeze(-1)
+        turned = state[:, place ^ (1 << first) ^ (1 << second)]
+        state = cos * state + torch.sin(angle) * sign * turned
+    return state
 
 
 def cz_permutation(pairs: Pairs, n_wires: int) -> tuple[Tensor, Tensor]:

@@ -10,40 +10,65 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sqdr.noise import BlochMap, Number, TransferMatrix, stack
+from sqdr.noise import BlochMap, TransferMatrix, stack
 
 
-def block_quaternions(angles: Tensor, weights: Tensor) -> Tensor:
-    """Rot(weights) Rot(angles) of every block on every wire.
+def block_quaternions(angles: Tensor, weights: Tensor, encoding: str, rotation: str) -> Tensor:
+    """The rotations of every block on every wire: those of the data, then those of the weights.
 
     Args:
-        angles (Tensor of shape (batch, n_wires, 3)): in radians.
-        weights (Tensor of shape (n_blocks, n_wires, 3)): in radians.
+        angles (Tensor of shape (batch, n_wires, letters), or (n_blocks, batch, n_wires, letters)): in
+            radians, around the axes of `encoding`.
+        weights (Tensor of shape (n_blocks, n_wires, letters)): in radians, around those of `rotation`.
+        encoding, rotation (str): axes in the order in which they act.
 
     Returns:
         Tensor of shape (4, n_blocks, batch, n_wires): unit quaternions.
     """
     n_blocks = len(weights)
-    phi, theta, omega = torch.cat((weights, angles)).unbind(-1)
-    halves = torch.stack((theta, omega + phi, omega - phi)) / 2
-    cos_tilt, cos_sum, cos_difference = torch.cos(halves).unbind(0)
-    sin_tilt, sin_sum, sin_difference = torch.sin(halves).unbind(0)
-    quaternions = torch.stack(
-        (cos_tilt * cos_sum, -sin_tilt * sin_difference, sin_tilt * cos_difference, cos_tilt * sin_sum)
-    )
-    of_weights, of_angles = quaternions.tensor_split((n_blocks,), dim=1)
+    if encoding == rotation and angles.dim() == 3:  # at once, since small operations take their time
+        both = word_quaternions(torch.cat((weights, angles)), encoding)
+        of_weights, of_angles = both.tensor_split((n_blocks,), dim=1)
+        of_angles = of_angles.unsqueeze(1)
+    else:
+        of_weights, of_angles = word_quaternions(weights, rotation), word_quaternions(angles, encoding)
+        of_angles = of_angles if angles.dim() == 4 else of_angles.unsqueeze(1)
     w, x, y, z = of_weights.unbind(0)
     product_with = torch.stack((w, -x, -y, -z, x, w, -z, y, y, z, w, -x, z, -y, x, w))
     product_with = torch.unflatten(product_with, 0, (4, 4)).unsqueeze(3)
-    return (product_with * of_angles.unsqueeze(1)).sum(1)
+    return (product_with * of_angles).sum(1)
 
 
-def transfer_matrices(angles: Tensor, weights: Tensor, noise: Tensor, *sides: Tensor) -> Tensor:
+def word_quaternions(angles: Tensor, axes: str) -> Tensor:
+    """Rotations by angles (Tensor of shape (..., letters)) around the axes of a word.
+
+    Returns:
+        Tensor of shape (4, ...)
+    """
+    if axes == "ZYZ":
+        phi, theta, omega = angles.unbind(-1)
+        halves = torch.stack((theta, omega + phi, omega - phi)) / 2
+        cos_tilt, cos_sum, cos_difference = torch.cos(halves).unbind(0)
+        sin_tilt, sin_sum, sin_difference = torch.sin(halves).unbind(0)
+        entries = cos_tilt * cos_sum, -sin_tilt * sin_difference, sin_tilt * cos_difference
+        return torch.stack((*entries, cos_tilt * sin_sum))
+    cosines, sines = torch.cos(angles / 2).unbind(-1), torch.sin(angles / 2).unbind(-1)
+    none = torch.zeros_like(cosines[0])
+    turned = [none + 1, none, none, none]
+    for axis, cos, sin in zip(axes, cosines, sines, strict=True):
+        i = "XYZ".index(axis)
+        about, ahead, behind = (1 + (i + k) % 3 for k in range(3))
+        w, along, one, other = turned[0], turned[about], turned[ahead], turned[behind]
+        turned[0], turned[about] = cos * w - sin * along, cos * along + sin * w
+        turned[ahead], turned[behind] = cos * one - sin * other, cos * other + sin * one
+    return torch.stack(turned)
+
+
+def transfer_matrices(quaternions: Tensor, noise: Tensor, *sides: Tensor) -> Tensor:
     """Pauli transfer matrices of every block on every wire, in the order I, Z, X, Y.
 
     Args:
-        angles (Tensor of shape (batch, n_wires, 3)): in radians.
-        weights (Tensor of shape (n_blocks, n_wires, 3)): in radians.
+        quaternions (Tensor of shape (4, n_blocks, batch, n_wires)): rotations of each block.
         noise (Tensor): as `noise_of_matrices` returns it.
         *sides (Tensors): where noise is no `BlochMap`, two more, as `general_noise` returns it.
 
@@ -51,7 +76,8 @@ def transfer_matrices(angles: Tensor, weights: Tensor, noise: Tensor, *sides: Te
         Tensor of shape (4, 4, n_blocks, batch, n_wires): entry [row, column, ...] is what the old
         expectation value of Pauli `column` contributes to the new one of Pauli `row`.
     """
-    quaternions = math.sqrt(2) * block_quaternions(angles, weights)
+    n_blocks = quaternions.shape[1]
+    quaternions = math.sqrt(2) * quaternions
     w, xyz = quaternions[:1], quaternions[1:]
     even, odd = xyz * xyz.roll(-1, 0), w * xyz.roll(1, 0)
     (r_yx, r_zy, r_xz), (r_xy, r_yz, r_zx) = even + odd, even - odd
@@ -66,7 +92,7 @@ def transfer_matrices(angles: Tensor, weights: Tensor, noise: Tensor, *sides: Te
             *(r_yz, r_yz, r_yx, r_yy),
         )
     )
-    scale_before, scale_after, shift_after = _scales_and_shift(noise, len(weights))
+    scale_before, scale_after, shift_after = _scales_and_shift(noise, n_blocks)
     matrices = torch.unflatten(rotations, 0, (4, 4)) * (scale_after.unsqueeze(1) * scale_before)
     matrices = matrices + shift_after
     if sides:
@@ -80,11 +106,11 @@ def noise_of_matrices(
 ) -> Tensor:
     """The noise of every block, as `transfer_matrices` takes it.
 
-    The noise after a CZ layer acts on one wire at a time: the block that follows takes it in.
+    The noise after an entangling layer acts on one wire at a time: the block that follows takes it in.
 
     Args:
         channels (BlochMap): noise after the rotations of each block.
-        entangler_channels (BlochMap): noise after each CZ layer.
+        entangler_channels (BlochMap): noise after each entangling layer.
         n_blocks, n_wires (ints): sizes.
         like (Tensor): of the dtype and device wanted.
 
@@ -108,14 +134,12 @@ def general_noise(
     entangler_channels: BlochMap | TransferMatrix,
     n_blocks: int,
     n_wires: int,
-    readout_scale: Number,
     like: Tensor,
 ) -> Sequence[Tensor]:
-    """Any noise of every block, as `transfer_matrices` takes it, readout error included.
+    """Any noise of every block, as `transfer_matrices` takes it.
 
     Args:
         channels, entangler_channels, n_blocks, n_wires, like: as in `noise_of_matrices`.
-        readout_scale (float or Tensor that broadcasts to (n_wires,)): factor of every <Z>.
 
     Returns:
         What `noise_of_matrices` returns for none, and the matrices (Tensors that broadcast to
@@ -128,12 +152,10 @@ def general_noise(
     afters = [after_rotation.in_block(block).matrix for block in range(n_blocks)]
     befores = [after_entangler.in_block(block).matrix for block in range(n_blocks - 1)]
     befores.insert(0, torch.eye(4, device="cpu"))
-    scales = stack((1.0, *(readout_scale,) * 3), like).unsqueeze(-1)
     tables = [
         [matrix[..., order, :][..., order].to(like.device, like.dtype) for matrix in of_place]
         for of_place in (afters, befores)
     ]
-    tables[0][-1] = tables[0][-1] * scales
     none = noise_of_matrices(BlochMap(), BlochMap(), n_blocks, n_wires, like)
     return none, *(_of_all_blocks(table) for table in tables)
 

@@ -5,67 +5,84 @@ Cost: O(n_wires) in time and memory, with noise. The derivation is in docs/causa
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import final
 
 import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from sqdr.ansatz import Pairs
 from sqdr.backends.native.autograd import Evaluation, Tensors, evaluate
 from sqdr.backends.native.method import N_GENERAL, Method, Shape
-from sqdr.backends.native.rotation import general_noise, transfer_matrices
-from sqdr.circuit import Pairs
-from sqdr.noise import BlochMap, NoiseModel, Number, compose, stack
+from sqdr.backends.native.pauli_words import cost_of_words, tables_of_words, words_of_two_blocks
+from sqdr.backends.native.rotation import general_noise, noise_of_matrices, transfer_matrices
+from sqdr.noise import BlochMap, NoiseModel, compose, stack
 
 Neighbours = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
 @final
 class TwoBlocks(Method):
-    """Products of Bloch vectors: the one CZ layer meets a product state, and <Z> is read behind it."""
+    """Products of Bloch vectors: the one entangling layer meets a product state."""
 
     name = "closed-form"
 
     @staticmethod
-    def can_evaluate(shape: Shape) -> bool:
-        return shape.n_blocks == 2
+    def problem(shape: Shape) -> str | None:
+        return None if shape.n_blocks == 2 else f"there are {shape.n_blocks} blocks"
 
     def multiply_adds(self) -> int:
-        return 32 * self.shape.n_wires
+        return 32 * self.shape.n_wires + (0 if self._is_simple else cost_of_words(self.shape))
 
     def numbers_per_sample(self, needs_gradient: bool) -> int:  # noqa: ARG002
-        return 48 * self.shape.n_wires
+        return 48 * self.shape.n_wires + (0 if self._is_simple else 2 * cost_of_words(self.shape))
 
     def tables(self) -> Mapping[str, Tensor]:
+        if not self._is_simple:
+            return tables_of_words(self.shape)
         if self.shape.topology in ("chain", "ring"):
             return {}
         return {"neighbours": neighbour_table(self.shape.pairs, self.shape.n_wires)}
 
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
-        maps, n_wires = (
-            (compose(noise.after_rotation), compose(noise.after_entangler)),
-            self.shape.n_wires,
-        )
-        if isinstance(maps[0], BlochMap) and isinstance(maps[1], BlochMap):
-            return (noise_of_two_blocks(maps[0], maps[1], noise.readout_scale, n_wires, like),)
-        return general_noise(*maps, 2, n_wires, noise.readout_scale, like)
+        n_wires = self.shape.n_wires
+        maps = compose(noise.after_rotation), compose(noise.after_entangler)
+        if not (isinstance(maps[0], BlochMap) and isinstance(maps[1], BlochMap)):
+            return general_noise(*maps, 2, n_wires, like)
+        if self._is_simple:
+            return (noise_of_two_blocks(maps[0], maps[1], n_wires, like),)
+        return (noise_of_matrices(maps[0], maps[1], 2, n_wires, like),)
 
-    def values(self, angles: Tensor, weights: Tensor, *noise: Tensor) -> Tensor:
-        if len(noise) == N_GENERAL:
-            matrices = transfer_matrices(angles, weights, *noise)
+    def values(self, angles: Tensor, weights: Tensor, couplings: Tensor, *noise: Tensor) -> Tensor:
+        if len(noise) < N_GENERAL and self._is_simple:
+            return two_blocks(angles, weights, noise[0], self.on_neighbours)[0]
+        matrices = transfer_matrices(self.quaternions(angles, weights), *noise)
+        if self._is_simple:
             return two_blocks_of_matrices(matrices, self.on_neighbours)
-        return two_blocks(angles, weights, noise[0], self.on_neighbours)[0]
+        return words_of_two_blocks(matrices, couplings, self.shape, self.tables_on(angles.device))
 
-    def kernels(self) -> Evaluation:
+    def kernels(self) -> Evaluation | None:
+        if not self._is_simple:
+            return None
         from sqdr.backends.native.kernels.two_blocks import TwoBlocksByKernels
 
         return TwoBlocksByKernels(self)
 
-    def evaluate(self, angles: Tensor, weights: Tensor, noise: Tensors) -> Tensor:
+    def evaluate(self, angles: Tensor, weights: Tensor, couplings: Tensor, noise: Tensors) -> Tensor:
         is_fixed = len(noise) == 1 and not noise[0].requires_grad
-        if not is_fixed or self.shape.topology not in ("chain", "ring"):
-            return self.values(angles, weights, *noise)
-        return evaluate(_OneNode(self), angles, weights, *noise)
+        on_line = self.shape.topology in ("chain", "ring")
+        if not (is_fixed and on_line and self._is_simple):
+            return self.values(angles, weights, couplings, *noise)
+        return evaluate(_OneNode(self), angles, weights, couplings, *noise)
+
+    @cached_property
+    def _is_simple(self) -> bool:
+        """Whether the circuit is the published one, up to its pairs."""
+        ansatz = self.shape.ansatz
+        axes = ansatz.encoding, ansatz.rotation
+        of_gates = axes == ("ZYZ", "ZYZ") and not ansatz.differs_between_blocks
+        return of_gates and not self.shape.has_couplings and self.shape.measures_z
 
     def on_neighbours(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Two values for each wire, whose product is that of the values of its neighbours."""
@@ -86,7 +103,7 @@ class _OneNode:
         return self.method.values(*inputs)
 
     def forward(self, *inputs: Tensor, keep: bool) -> tuple[Tensor, Tensors]:  # noqa: ARG002
-        angles, weights, noise = inputs
+        angles, weights, _, noise = inputs
         return two_blocks(angles, weights, noise, self.method.on_neighbours)
 
     def backward(
@@ -96,7 +113,7 @@ class _OneNode:
         kept: Tensors,
         needed: Sequence[bool],  # noqa: ARG002
     ) -> Sequence[Tensor | None]:
-        scale_x, scale_y, scale_z, _, scale_first, *_ = inputs[2].unbind(0)
+        scale_x, scale_y, scale_z, _, scale_first, *_ = inputs[3].unbind(0)
         is_chain = self.method.shape.topology == "chain"
         neighbours_gradient = on_chain_gradient if is_chain else on_ring_gradient
         *vectors, left, right, flips, stays = kept
@@ -106,7 +123,7 @@ class _OneNode:
         grad_z = torch.stack((torch.addcmul(grad_first, grad * scale_z, z[1]), grad * stays))
         grad_x, grad_y = grad_flips * scale_x * x.flip(0), grad_flips * scale_y * y.flip(0)
         gradients = _unit_vectors_gradient(grad_x, grad_y, grad_z, vectors)
-        return *gradients, None
+        return *gradients, None, None
 
 
 def two_blocks(
@@ -153,7 +170,7 @@ def two_blocks_of_matrices(matrices: Tensor, neighbours: Neighbours) -> Tensor:
 
 
 def noise_of_two_blocks(
-    channels: BlochMap, entangler_channels: BlochMap, readout_scale: Number, n_wires: int, like: Tensor
+    channels: BlochMap, entangler_channels: BlochMap, n_wires: int, like: Tensor
 ) -> Tensor:
     """The noise of two blocks, as `two_blocks` takes it, of the dtype and on the device of `like`.
 
@@ -163,7 +180,7 @@ def noise_of_two_blocks(
         shift of <Z> itself.
     """
     first, second = channels.in_block(0), channels.in_block(1)
-    last = second.scale_z * readout_scale
+    last = second.scale_z
     between = first.then(entangler_channels.in_block(0))
     numbers = (
         -last * between.scale_x,
@@ -172,7 +189,7 @@ def noise_of_two_blocks(
         last * between.shift_z,
         first.scale_z,
         first.shift_z,
-        second.shift_z * readout_scale,
+        second.shift_z,
     )
     stacked = stack(numbers, like)
     stacked = stacked.reshape(*(1,) * (3 - stacked.dim()), *stacked.shape)

@@ -24,7 +24,7 @@ _WORTH_A_THREAD = 2 * 10**6
 class KernelEvaluation(ABC):
     """Values and first gradients of a method on the CPU; all else is left to `Method.values`.
 
-    The inputs are angles (Tensor of shape (batch, n_wires, 3)), weights, and the noise as
+    The inputs are angles (Tensor of shape (batch, n_wires, 3)), weights, couplings and the noise as
     `Method.noise_tensors` returns it. The batch is cut into tiles, which are shared out among threads.
     Each thread takes a few tiles at a time, and makes quaternions of their angles; a subclass makes
     values of those.
@@ -37,7 +37,7 @@ class KernelEvaluation(ABC):
 
     @abstractmethod
     def values_of(self, quaternions: Array, noise: Array, alone: int, kept: Array | None) -> Array:
-        """<Z> without readout error.
+        """Values of the words.
 
         Args:
             quaternions (Array of shape (tiles, 4 * n_blocks * n_wires, width)): by block and wire.
@@ -82,7 +82,7 @@ class KernelEvaluation(ABC):
         return self.method.values(*inputs)
 
     def forward(self, *inputs: Tensor, keep: bool) -> tuple[Tensor, Tensors]:
-        angles, _, _, *readout = inputs
+        angles = inputs[0]
         batch = _Batch(self, *inputs)
         values = angles.new_empty(batch.size, self.shape.n_wires)
         into = values.numpy()
@@ -98,20 +98,12 @@ class KernelEvaluation(ABC):
                 untile(self.values_of(quaternions, batch.noise_of(samples), alone, own), into[samples])
 
         batch.in_parallel(part)
-        for scale in readout:
-            kept = [*kept, values]
-            values = values * scale.detach()
         return values, kept
 
     def backward(
         self, grad: Tensor, inputs: Tensors, kept: Tensors, needed: Sequence[bool]
     ) -> Sequence[Tensor | None]:
-        angles, weights, noise, *readout = inputs
-        grad_readout: list[Tensor | None] = []
-        for scale in readout:
-            *kept, values = kept
-            grad_readout = [(grad * values).sum_to_size(scale.shape) if needed[3] else None]
-            grad = grad * scale.detach()
+        angles, weights, _, noise = inputs
         batch = _Batch(self, *inputs)
         rows = _rows(grad, self.shape.n_wires)
         array = kept[0].numpy() if kept else np.empty((batch.size, 0, 0), batch.dtype)
@@ -126,7 +118,7 @@ class KernelEvaluation(ABC):
             for tiles, samples in batch.groups(start, stop):
                 own_angles, quaternions = batch.rotated(samples, of_weights, tiles.start == start)
                 own_noise = batch.noise_of(samples)
-                sums = np.zeros_like(own_noise) if needed[2] else own_noise[:, :0]
+                sums = np.zeros_like(own_noise) if needed[3] else own_noise[:, :0]
                 own = array[samples if batch.alone else tiles]
                 alone = samples.stop - samples.start if batch.alone else 0
                 found = self.gradient_of(tiled(rows[samples]), quaternions, own_noise, alone, own, sums)
@@ -135,19 +127,19 @@ class KernelEvaluation(ABC):
                 arguments = found, sums_of_weights, of_tiles, own_weights
                 rotations_backward(own_angles, batch.weights, of_weights, *arguments)
                 untile(of_tiles, into[samples])
-                if needed[2] and batch.noise_differs:
+                if needed[3] and batch.noise_differs:
                     untile(sums, grad_noise.T[samples])
-                elif needed[2]:
+                elif needed[3]:
                     of_noise = of_noise + sums[0].sum(1, keepdims=True)
             return grad_weights[:, 0], of_noise
 
         parts = batch.in_parallel(part)
         of_weights = sum(of_weights for of_weights, _ in parts)
-        grads = [grad_angles, torch.from_numpy(of_weights).reshape(weights.shape), None, *grad_readout]
-        if needed[2]:
+        grads = [grad_angles, torch.from_numpy(of_weights).reshape(weights.shape), None, None]
+        if needed[3]:
             grad_noise += sum(of_noise for _, of_noise in parts)
             of_numbers = torch.from_numpy(grad_noise).reshape(len(noise), self.shape.n_wires, -1)
-            grads[2] = of_numbers.transpose(1, 2)
+            grads[3] = of_numbers.transpose(1, 2)
         return grads
 
 
@@ -155,7 +147,7 @@ class _Batch:
     """The inputs as arrays, cut into tiles."""
 
     def __init__(
-        self, evaluation: KernelEvaluation, angles: Tensor, weights: Tensor, noise: Tensor, *_: Tensor
+        self, evaluation: KernelEvaluation, angles: Tensor, weights: Tensor, _: Tensor, noise: Tensor
     ) -> None:
         self.angles = _rows(angles, 3 * evaluation.shape.n_wires)
         self.size, self.dtype = len(self.angles), self.angles.dtype
