@@ -109,6 +109,7 @@ def test_what_a_backend_does_not_declare_is_refused(options, argument):
         (5, 2, {}, "closed-form", {"causal-cone": "takes", "dense": "takes"}),
         (30, 3, {}, "causal-cone", {"closed-form": "there are 3 blocks", "dense": "takes"}),
         (
+            5,
             3,
             {"observables": ["Z0 Z1"]},
             "dense",
