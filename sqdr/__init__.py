@@ -13,6 +13,8 @@ from sqdr.noise import (
     NoiseModel,
     PhaseDamping,
     PhaseFlip,
+    ReadoutError,
+    TwoWireDepolarizing,
 )
 from sqdr.registry import backend_names, backends_with, create_circuit
 
@@ -28,7 +30,9 @@ __all__ = [
     "NoiseModel",
     "PhaseDamping",
     "PhaseFlip",
+    "ReadoutError",
     "ReuploadCircuit",
+    "TwoWireDepolarizing",
     "__version__",
     "backend_names",
     "backends_with",

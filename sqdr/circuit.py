@@ -190,6 +190,8 @@ class ReuploadCircuit(nn.Module, ABC):
         if dtype not in (torch.float32, torch.float64):
             raise argument_error("dtype", "be torch.float32 or torch.float64", f"is {dtype}")
         self._refuse_unless_capable("noise", "noise", noise or None, None)
+        needs_more = noise and (noise.is_directed or noise.strengths_of_pairs())
+        self._refuse_unless_capable("device-noise", "noise", noise, "on single wires", not needs_more)
         self._refuse_unless_capable("float64", "dtype", dtype, torch.float32)
         self._refuse_unless_capable("axes", "encoding", encoding, "Rot", axes[0] == "ZYZ")
         self._refuse_unless_capable("axes", "rotation", rotation, "Rot", axes[1] == "ZYZ")
@@ -503,8 +505,9 @@ class ReuploadCircuit(nn.Module, ABC):
         Returns:
             NoiseModel, empty for a noiseless circuit. Each strength is a float, or a Tensor of three
             axes that broadcasts to (n_blocks, batch, n_wires), of the dtype of `angles`; noise after an
-            entangling layer is in the place of the block before it. `readout_error` is a float, or a
-            Tensor that broadcasts to (n_wires,).
+            entangling layer is in the place of the block before it, and the last axis of two-wire noise
+            is that of the pairs. `readout_error` is a float, a Tensor that broadcasts to (n_wires,), or
+            a `ReadoutError` of such.
 
         Raises:
             ValueError: if a strength has left [0, 1].
@@ -515,7 +518,8 @@ class ReuploadCircuit(nn.Module, ABC):
         for name, argument in self._noise_tensors.items():
             tensor = getattr(self, name)
             check_probabilities(argument, tensor)
-            realised[name] = tensor if name == "readout_error" else _with_three_axes(tensor)
+            is_readout = name.startswith("readout_error")
+            realised[name] = tensor if is_readout else _with_three_axes(tensor)
         for name, strength in self._drawn_strengths.items():
             drawn = strength.realise(angles, self.n_blocks, self.generator_to_draw_from())
             check_realised(strength, drawn, (self.n_blocks, *angles.shape[-3:-1]))
@@ -527,12 +531,16 @@ class ReuploadCircuit(nn.Module, ABC):
         """Keep the model, and its tensors as parameters and buffers of the circuit."""
         self._noise_tensors: dict[str, str] = {}
         self._drawn_strengths: dict[str, Strength] = {}
+        of_pairs = noise.strengths_of_pairs()
         for name, argument, strength in noise.named_strengths():
             if isinstance(strength, Strength):
                 self._drawn_strengths[name] = strength
             elif isinstance(strength, Tensor):
-                if strength.numel() not in (1, self.n_wires):
-                    must = f"have one value, or one for each of {self.n_wires} wires"
+                size, of_each = self.n_wires, "wires"
+                if name in of_pairs:
+                    size, of_each = len(self.pairs), "pairs"
+                if strength.numel() not in (1, size):
+                    must = f"have one value, or one for each of {size} {of_each}"
                     raise argument_error(argument, must, f"has {strength.numel()}")
                 self._noise_tensors[name] = argument
                 if isinstance(strength, nn.Parameter):

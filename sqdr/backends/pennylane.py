@@ -21,15 +21,17 @@ from sqdr.circuit import FAMILY_CAPABILITIES, Capability, ReuploadCircuit
 from sqdr.noise import (
     AmplitudeDamping,
     BitFlip,
-    Channel,
     Depolarizing,
     NoiseModel,
+    NoiseProcess,
     PhaseDamping,
     PhaseFlip,
+    ReadoutError,
+    TwoWireDepolarizing,
 )
 from sqdr.validation import argument_error, check_integer
 
-_OPERATIONS: dict[type[Channel], Any] = {
+_OPERATIONS: dict[type[NoiseProcess], Any] = {
     BitFlip: qml.BitFlip,
     PhaseFlip: qml.PhaseFlip,
     Depolarizing: qml.DepolarizingChannel,
@@ -38,6 +40,13 @@ _OPERATIONS: dict[type[Channel], Any] = {
 }
 
 _PAULIS = {"X": qml.PauliX, "Y": qml.PauliY, "Z": qml.PauliZ}
+
+#: Of the eigenvalues 1 and -1 of each Pauli.
+_EIGENVECTORS = {
+    "X": torch.tensor([[1, 1], [1, -1]], dtype=torch.complex128, device="cpu") / math.sqrt(2),
+    "Y": torch.tensor([[1, 1j], [1, -1j]], dtype=torch.complex128, device="cpu") / math.sqrt(2),
+    "Z": torch.eye(2, dtype=torch.complex128, device="cpu"),
+}
 
 #: What flips a bit that is read in the basis of an axis.
 _FLIPS = {"X": qml.PhaseFlip, "Y": qml.BitFlip, "Z": qml.BitFlip}
@@ -191,18 +200,24 @@ class PennyLaneCircuit(ReuploadCircuit):
                         qml.CNOT(wires=pair)
                         RZ(couplings[block, place], wires=pair[1])
                         qml.CNOT(wires=pair)
-                for wire in range(self.n_wires):
-                    self._add(noise.after_entangler, block, wire)
-        if isinstance(noise.readout_error, Tensor) or noise.readout_error:
+                for process in noise.after_entangler:
+                    if isinstance(process, TwoWireDepolarizing):
+                        for place, pair in enumerate(self.pairs):
+                            strength = self._at(process.strength, block, place, len(self.pairs))
+                            self._add_by_operators(process, strength, pair)
+                    else:
+                        for wire in range(self.n_wires):
+                            self._add([process], block, wire)
+        if noise.has_readout_error:
             for wire, letter in _axes_of_measurement(words).items():
-                _FLIPS[letter](self._at(noise.readout_error, 0, wire), wires=wire)
+                self._misread(noise.readout_error, wire, letter)
         return [qml.expval(_product(word)) for word in words]
 
     @property
     def _settings(self) -> list[list[int]]:
         """Outputs measured together: all, or with readout error those that agree on their axes."""
         words = self.ansatz.observables
-        if not (isinstance(self._noise.readout_error, Tensor) or self._noise.readout_error):
+        if not self._noise.has_readout_error:
             return [list(range(len(words)))]
         settings: list[tuple[dict[int, str], list[int]]] = []
         for output, word in enumerate(words):
@@ -214,9 +229,27 @@ class PennyLaneCircuit(ReuploadCircuit):
             outputs.append(output)
         return [outputs for _, outputs in settings]
 
-    def _add(self, channels: Iterable[Channel], block: int, wire: int) -> None:
+    def _misread(self, error: Any, wire: int, letter: str) -> None:
+        """Readout error of a wire that is measured in the basis of an axis."""
+        if not isinstance(error, ReadoutError):
+            _FLIPS[letter](self._at(error, 0, wire, self.n_wires), wires=wire)
+            return
+        a, b = (
+            torch.as_tensor(self._at(each, 0, wire, self.n_wires), dtype=torch.float64)
+            for each in (error.prob_meas1_prep0, error.prob_meas0_prep1)
+        )
+        zero, one = _EIGENVECTORS[letter].to(a.device)
+        roots = (1 - a).sqrt(), a.sqrt(), b.sqrt(), (1 - b).sqrt()
+        moves = (zero, zero), (one, zero), (zero, one), (one, one)
+        operators = [
+            root * torch.outer(to, of.conj()) for root, (to, of) in zip(roots, moves, strict=True)
+        ]
+        self._refuse_trained(torch.stack(operators), "readout_error")
+        _ByOperators(torch.stack(operators), wire)
+
+    def _add(self, channels: Iterable[NoiseProcess], block: int, wire: int) -> None:
         for channel in channels:
-            strength = self._at(channel.strength, block, wire)
+            strength = self._at(channel.strength, block, wire, self.n_wires)
             if type(channel) not in _OPERATIONS:
                 self._add_by_operators(channel, strength, wire)
                 continue
@@ -225,20 +258,23 @@ class PennyLaneCircuit(ReuploadCircuit):
                 operation.grad_method = "A"
                 operation.grad_recipe = _shift_rule_of_damping(strength)
 
-    def _add_by_operators(self, channel: Channel, strength: Any, wire: int) -> None:
-        """A channel that PennyLane has no name for."""
-        here = channel if strength is None else channel.with_strength(strength)
+    def _add_by_operators(self, process: NoiseProcess, strength: Any, wires: Any) -> None:
+        """Noise that PennyLane has no name for."""
+        here = process if strength is None else process.with_strength(strength)
         operators = here.kraus_operators()
+        self._refuse_trained(operators, process.argument)
+        _ByOperators(operators, wires)
+
+    def _refuse_trained(self, operators: Tensor, argument: str) -> None:
         if operators.requires_grad and not self._broadcasts:
             must = "not be trained without backpropagation, which a device with shots has not"
-            raise argument_error(channel.argument, must, "is")
-        _ByOperators(operators, wire)
+            raise argument_error(argument, must, "is")
 
-    def _at(self, strength: Any, block: int, wire: int) -> Any:
-        """A strength in one place: a float, a tensor without axes, or none."""
+    def _at(self, strength: Any, block: int, place: int, n_places: int) -> Any:
+        """A strength on one wire or pair: a float, a tensor without axes, or none."""
         if not isinstance(strength, Tensor):
             return strength
-        return strength.expand(self.n_blocks, self.n_wires)[block, wire]
+        return strength.expand(self.n_blocks, n_places)[block, place]
 
     def _new_qnode(self, seed: int | None) -> Any:
         options = {"seed": seed} if self._takes_seed else {}
@@ -305,8 +341,8 @@ _ROTATIONS = {"X": qml.RX, "Y": qml.RY, "Z": RZ}
 class _ByOperators(qml.QubitChannel):  # type: ignore[misc]
     """`qml.QubitChannel` of operators that may have a gradient, which its own check cannot have."""
 
-    def __init__(self, operators: Tensor, wire: int) -> None:
-        qml.operation.Channel.__init__(self, *operators, wires=wire)
+    def __init__(self, operators: Tensor, wires: Any) -> None:
+        qml.operation.Channel.__init__(self, *operators, wires=wires)
         self.name = "QubitChannel"  # which devices know
 
 

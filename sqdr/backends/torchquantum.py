@@ -12,7 +12,15 @@ from torch import Tensor
 from sqdr.ansatz import PauliWord
 from sqdr.backends.words import Readout
 from sqdr.circuit import FAMILY_CAPABILITIES, Capability, ReuploadCircuit
-from sqdr.noise import BlochMap, NoiseModel, TransferMatrix, compose, stack
+from sqdr.noise import (
+    BlochMap,
+    NoiseModel,
+    Number,
+    TransferMatrix,
+    compose,
+    compose_around_pairs,
+    stack,
+)
 
 _BYTES_PER_AMPLITUDE = 8
 _ROTATIONS = {"X": tqf.rx, "Y": tqf.ry, "Z": tqf.rz}
@@ -41,7 +49,8 @@ class TorchQuantumCircuit(ReuploadCircuit):
 
     def __init__(self, n_wires: int, n_blocks: int, **options: Any) -> None:
         super().__init__(n_wires, n_blocks, **options)
-        self._readout = Readout(self.ansatz.observables, self.n_wires, has_shift=False)
+        has_shift = self._noise.is_directed
+        self._readout = Readout(self.ansatz.observables, self.n_wires, has_shift)
         self.refuse_beyond_memory(1, torch.float32, self.weights.device, needs_gradient=False)
 
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
@@ -49,7 +58,7 @@ class TorchQuantumCircuit(ReuploadCircuit):
         evaluate = self._of_statevector if self.is_pure else self._of_density_matrix
         couplings = self.couplings_for(angles).float()
         values = evaluate(angles.float(), weights.float(), couplings, noise)
-        return self._readout(values, noise.readout_scale, 0.0).to(angles.dtype)
+        return self._readout(values, noise.readout_scale, noise.readout_shift).to(angles.dtype)
 
     def _of_statevector(
         self, angles: Tensor, weights: Tensor, couplings: Tensor, _: NoiseModel
@@ -76,7 +85,8 @@ class TorchQuantumCircuit(ReuploadCircuit):
         ansatz, batch, n = self.ansatz, angles.shape[-3], self.n_wires
         of_data = _unitaries(ansatz.encoding, angles)
         unitaries = _unitaries(ansatz.rotation, weights).unsqueeze(1) @ of_data
-        after_rotation, after_entangler = compose(noise.after_rotation), compose(noise.after_entangler)
+        after_rotation = compose(noise.after_rotation)
+        (*between, after_entangler), factors = compose_around_pairs(noise.after_entangler)
         state = tq.QuantumDevice(2 * n, bsz=batch, device=angles.device)
         for block, unitary in enumerate(unitaries):
             step = _superoperator(after_rotation.in_block(block), unitary) @ _on_kets_and_bras(unitary)
@@ -87,6 +97,12 @@ class TorchQuantumCircuit(ReuploadCircuit):
             if block < self.n_blocks - 1:
                 self._entangle(state, couplings[block], 0)
                 self._entangle(state, -couplings[block], n)
+                for on_wires, factor in zip(between, factors, strict=True):
+                    step = _superoperator(on_wires.in_block(block), unitary)
+                    for wire in range(n):
+                        params = step.expand(batch, n, 4, 4)[:, wire]
+                        tqf.qubitunitaryfast(state, wires=[wire, n + wire], params=params)
+                    self._depolarize_pairs(state, factor, block)
         rho = state.states.reshape(batch, 2**n, 2**n)
         traces = [
             self._times(word, rho).diagonal(dim1=1, dim2=2).sum(-1).real for word in self._readout.words
@@ -101,6 +117,23 @@ class TorchQuantumCircuit(ReuploadCircuit):
                 tqf.cz(state, wires=wires)
             else:
                 tqf.rzz(state, wires=wires, params=couplings[place].reshape(1, 1))
+
+    def _depolarize_pairs(self, state: Any, factor: Number, block: int) -> None:
+        """Two-wire depolarizing: rho to factor * rho + (1 - factor) * I/4 of the pair and the rest."""
+        n, n_pairs = self.n_wires, len(self.pairs)
+        factors = torch.as_tensor(factor, dtype=torch.float32, device=state.states.device)
+        if factors.dim() == 3:
+            factors = factors[min(block, len(factors) - 1)]
+        factors = factors.expand(len(state.states), n_pairs)
+        identity = torch.eye(4, device=factors.device) / 4
+        for place, (first, second) in enumerate(self.pairs):
+            axes = [1 + first, 1 + second, 1 + n + first, 1 + n + second]
+            moved = state.states.movedim(axes, (-4, -3, -2, -1))
+            flat = moved.flatten(-2).flatten(-3, -2)
+            mixed = flat.diagonal(dim1=-2, dim2=-1).sum(-1)[..., None, None] * identity
+            scale = factors[:, place].reshape(-1, *(1,) * (flat.dim() - 1))
+            flat = scale * flat + (1 - scale) * mixed
+            state.states = flat.reshape(moved.shape).movedim((-4, -3, -2, -1), axes)
 
     def _times(self, word: PauliWord, state: Tensor) -> Tensor:
         """A Pauli word times a state (Tensor of shape (batch, 2 ** n_wires, columns))."""

@@ -13,7 +13,7 @@ from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
 from sqdr.experiment.intervals import MIN_FOR_INTERVAL, mean_and_interval
-from sqdr.noise import PLACES, Channel, NoiseModel, OnLastWire
+from sqdr.noise import PLACES, NoiseModel, NoiseProcess, OnLastWire
 
 #: What a picture shows of a layer's neurons, of a circuit's wires and of its blocks.
 MAX_NEURONS = 40
@@ -427,7 +427,7 @@ def _gates(axes: Axes, x: float, labels: Sequence[str], colour: str, width: floa
     return x + width
 
 
-def _channels(axes: Axes, x: float, n_wires: int, channels: Sequence[Channel]) -> float:
+def _channels(axes: Axes, x: float, n_wires: int, channels: Sequence[NoiseProcess]) -> float:
     """Draw the channels from the place x on on the wires shown; returns where they end."""
     for channel in channels:
         labels = [_initials(channel)] * n_wires
@@ -463,7 +463,7 @@ def _entangler(axes: Axes, x: float, n_shown: int, pairs: Sequence[tuple[int, in
     return x + 0.35
 
 
-def _initials(channel: Channel) -> str:
+def _initials(channel: NoiseProcess) -> str:
     """BF for a BitFlip."""
     return "".join(filter(str.isupper, type(channel).__name__))
 

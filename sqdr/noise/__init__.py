@@ -1,4 +1,4 @@
-"""Noise as data: one-wire channels, how strong they are, and where in the circuit they act."""
+"""Noise as data: channels of wires and pairs, how strong they are, and where they act."""
 
 from sqdr.noise.channels import (
     AmplitudeDamping,
@@ -7,14 +7,18 @@ from sqdr.noise.channels import (
     Channel,
     Depolarizing,
     Kraus,
+    NoiseProcess,
     PhaseDamping,
     PhaseFlip,
     TransferMatrix,
+    TwoWireDepolarizing,
     compose,
+    compose_around_pairs,
     named_channel,
     stack,
 )
 from sqdr.noise.model import PLACES, NoiseModel
+from sqdr.noise.readout import ReadoutError
 from sqdr.noise.strengths import (
     Number,
     OnLastWire,
@@ -33,16 +37,20 @@ __all__ = [
     "Depolarizing",
     "Kraus",
     "NoiseModel",
+    "NoiseProcess",
     "Number",
     "OnLastWire",
     "PhaseDamping",
     "PhaseFlip",
+    "ReadoutError",
     "SigmoidOfDrawnAngle",
     "Strength",
     "TransferMatrix",
+    "TwoWireDepolarizing",
     "check_probabilities",
     "check_realised",
     "compose",
+    "compose_around_pairs",
     "named_channel",
     "stack",
 ]

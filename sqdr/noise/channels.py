@@ -1,4 +1,4 @@
-"""One-wire channels: what they do to a Bloch vector, and their Kraus operators."""
+"""Noise of wires and of pairs: what it does to Bloch vectors or Pauli strings, and Kraus operators."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple, cast
+from typing import Any, ClassVar, NamedTuple, Self, cast
 
 import numpy as np
 import torch
@@ -92,7 +92,70 @@ class TransferMatrix(NamedTuple):
 
 
 @dataclass(frozen=True, eq=False, repr=False)
-class Channel(ABC):
+class NoiseProcess(ABC):
+    """Noise of one wire or of a pair: what `Channel` and `TwoWireDepolarizing` share.
+
+    Its only field is its strength, named in `strength_name`, or it has none.
+    """
+
+    #: Name of the field that is the strength; None for one without.
+    strength_name: ClassVar[str | None] = "p"
+
+    def __post_init__(self) -> None:
+        if self.strength_name is not None and not isinstance(self.strength, Strength):
+            strength = check_strength(self.argument, self.strength)
+            object.__setattr__(self, self.strength_name, strength)
+
+    @abstractmethod
+    def kraus_operators(self) -> Tensor:
+        """Kraus operators K, which take rho to the sum of K rho K^dagger."""
+
+    @property
+    def strength(self) -> Number | Strength | None:
+        """The value of the only field; None without strength."""
+        if self.strength_name is None:
+            return None
+        return cast("Number | Strength", getattr(self, self.strength_name))
+
+    @property
+    def argument(self) -> str:
+        """Name of the strength in messages, for instance "BitFlip.p"."""
+        return f"{type(self).__name__}.{self.strength_name}"
+
+    def with_strength(self, strength: Number | Strength) -> Self:
+        """The same with another strength, which is not checked."""
+        process = object.__new__(type(self))
+        vars(process).update(vars(self))
+        object.__setattr__(process, str(self.strength_name), strength)
+        return process
+
+    def in_words(self) -> str:
+        """Name and strength, for instance "BitFlip 0.02"."""
+        return f"{type(self).__name__} {shown(self.strength, digits=4)}"
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, NoiseProcess):
+            return NotImplemented
+        return type(self) is type(other) and to_plain(self.strength) == to_plain(other.strength)
+
+    def __hash__(self) -> int:
+        # Not of a tensor's values, which may change.
+        return hash((type(self), None if isinstance(self.strength, Tensor) else self.strength))
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.strength_name}={shown(self.strength)})"
+
+    @property
+    def _number(self) -> Number:
+        strength = self.strength
+        if strength is None or isinstance(strength, Strength):
+            but = f"is {strength!r}; see `ReuploadCircuit.realised_noise`"
+            raise argument_error(self.argument, "be a number or a tensor here", but)
+        return strength
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Channel(NoiseProcess):
     """A one-qubit noise channel, with one strength or none.
 
     A channel of your own is a frozen dataclass that defines `kraus_operators`; it may define
@@ -115,14 +178,6 @@ class Channel(ABC):
             axis.
     """
 
-    #: Name of the field that is the strength; None for a channel without one.
-    strength_name: ClassVar[str | None] = "p"
-
-    def __post_init__(self) -> None:
-        if self.strength_name is not None and not isinstance(self.strength, Strength):
-            strength = check_strength(self.argument, self.strength)
-            object.__setattr__(self, self.strength_name, strength)
-
     @abstractmethod
     def kraus_operators(self) -> Tensor:
         """Kraus operators K of the channel, which takes rho to the sum of K rho K^dagger.
@@ -142,49 +197,6 @@ class Channel(ABC):
             "...kab,pbc,...kdc->...pad", operators, paulis, operators.conj()
         )  # of each Pauli
         return TransferMatrix(torch.einsum("qda,...pad->...qp", paulis, images).real / 2)
-
-    @property
-    def strength(self) -> Number | Strength | None:
-        """The value of the channel's only field; None for a channel without strength."""
-        if self.strength_name is None:
-            return None
-        return cast("Number | Strength", getattr(self, self.strength_name))
-
-    @property
-    def argument(self) -> str:
-        """Name of the strength in messages, for instance "BitFlip.p"."""
-        return f"{type(self).__name__}.{self.strength_name}"
-
-    def with_strength(self, strength: Number | Strength) -> Channel:
-        """This channel with another strength, which is not checked."""
-        channel = object.__new__(type(self))
-        vars(channel).update(vars(self))
-        object.__setattr__(channel, str(self.strength_name), strength)
-        return channel
-
-    def in_words(self) -> str:
-        """Name and strength, for instance "BitFlip 0.02"."""
-        return f"{type(self).__name__} {shown(self.strength, digits=4)}"
-
-    def __eq__(self, other: object) -> bool:
-        if not isinstance(other, Channel):
-            return NotImplemented
-        return type(self) is type(other) and to_plain(self.strength) == to_plain(other.strength)
-
-    def __hash__(self) -> int:
-        # Not of a tensor's values, which may change.
-        return hash((type(self), None if isinstance(self.strength, Tensor) else self.strength))
-
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.strength_name}={shown(self.strength)})"
-
-    @property
-    def _number(self) -> Number:
-        strength = self.strength
-        if strength is None or isinstance(strength, Strength):
-            but = f"is {strength!r}; see `ReuploadCircuit.realised_noise`"
-            raise argument_error(self.argument, "be a number or a tensor here", but)
-        return strength
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -346,10 +358,57 @@ class Kraus(Channel):
         return f"Kraus({np.array2string(self.kraus_operators().numpy(), precision=4, separator=', ')})"
 
 
+@dataclass(frozen=True, eq=False, repr=False)
+class TwoWireDepolarizing(NoiseProcess):
+    """One of the 15 two-wire Paulis other than II, each with probability `p` / 15, on each pair.
+
+    It acts after the entangler, on every pair of `ReuploadCircuit.pairs`, and multiplies each Pauli
+    string that is not II on the pair by 1 - 16 p / 15. This is `cirq.depolarize(p, n_qubits=2)`; the
+    error of a two-qubit gate as calibrations state it, one less its average fidelity, is 4 p / 5.
+
+    Args:
+        p (float, sequence of floats, Tensor or Parameter): probability in [0, 1], one or one for each
+            pair, as the strength of a `Channel`; none that is drawn.
+
+    Raises:
+        ValueError: if `p` is none of these.
+    """
+
+    p: Number | Sequence[float]
+
+    def __post_init__(self) -> None:
+        if isinstance(self.p, Strength):
+            must = "be a number or a tensor, one or one for each pair"
+            raise argument_error(self.argument, must, f"is {self.p!r}, which is of wires")
+        super().__post_init__()
+
+    @property
+    def factor(self) -> Number:
+        """What it multiplies a Pauli string by that is not the identity on the pair."""
+        return 1 - 16 * self._number / 15
+
+    def kraus_operators(self) -> Tensor:
+        """Kraus operators on both wires of a pair, the first of which is the more significant bit.
+
+        Returns:
+            complex Tensor of shape (16, 4, 4), or (*p.shape, 16, 4, 4); complex128 for a number.
+        """
+        strength = self._number
+        if not isinstance(strength, Tensor):
+            strength = torch.tensor(strength, dtype=torch.float64)
+        paulis = _PAULIS.to(strength.device, strength.dtype.to_complex())
+        both = torch.einsum("iab,jcd->ijacbd", paulis, paulis).reshape(16, 4, 4)
+        roots = stack(((1 - strength).sqrt(), *((strength / 15).sqrt(),) * 15), strength)
+        return roots[..., None, None] * both
+
+
 #: The channels that files may hold, by their names.
 CHANNELS: dict[str, Any] = {
     kind.__name__: kind
-    for kind in (BitFlip, PhaseFlip, Depolarizing, AmplitudeDamping, PhaseDamping, Kraus)
+    for kind in (
+        *(BitFlip, PhaseFlip, Depolarizing, AmplitudeDamping, PhaseDamping),
+        *(TwoWireDepolarizing, Kraus),
+    )
 }
 
 #: I, X, Y, Z.
@@ -360,8 +419,8 @@ _PAULIS = torch.tensor(
 )
 
 
-def named_channel(name: str, strength: Any) -> Channel:
-    """The channel of this class name, for instance "BitFlip".
+def named_channel(name: str, strength: Any) -> NoiseProcess:
+    """The noise of this class name, for instance "BitFlip".
 
     Args:
         name (str): name of the class.
@@ -373,11 +432,11 @@ def named_channel(name: str, strength: Any) -> Channel:
     kind = CHANNELS[name]
     if kind is Kraus:
         return Kraus.from_plain(strength)
-    named: Channel = kind(from_plain(f"{name}.{kind.strength_name}", strength))
+    named: NoiseProcess = kind(from_plain(f"{name}.{kind.strength_name}", strength))
     return named
 
 
-def channel_to_plain(channel: Channel) -> dict[str, Any]:
+def channel_to_plain(channel: NoiseProcess) -> dict[str, Any]:
     """What `named_channel` makes the channel of: {name: strength}, in numbers, strings and lists.
 
     Raises:
@@ -408,6 +467,26 @@ def compose(channels: Iterable[Channel]) -> BlochMap | TransferMatrix:
         else:
             composed = composed.transfer_matrix().then(later.transfer_matrix())
     return composed
+
+
+def compose_around_pairs(
+    processes: Iterable[NoiseProcess],
+) -> tuple[list[BlochMap | TransferMatrix], list[Number]]:
+    """Noise after an entangling layer: what acts on wires, and between that what acts on pairs.
+
+    Returns:
+        One map of Bloch vectors more than there are `TwoWireDepolarizing`, and the factor of each of
+        these; they act in turns, a map first and last.
+    """
+    between: list[list[Channel]] = [[]]
+    factors: list[Number] = []
+    for process in processes:
+        if isinstance(process, TwoWireDepolarizing):
+            factors.append(process.factor)
+            between.append([])
+        else:
+            between[-1].append(cast(Channel, process))
+    return [compose(channels) for channels in between], factors
 
 
 def _complete(operators: Any) -> NDArray[np.complex128]:

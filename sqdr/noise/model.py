@@ -16,10 +16,13 @@ from sqdr.noise.channels import (
     BitFlip,
     Channel,
     Depolarizing,
+    NoiseProcess,
     PhaseDamping,
+    TwoWireDepolarizing,
     channel_to_plain,
     named_channel,
 )
+from sqdr.noise.readout import ReadoutError
 from sqdr.noise.strengths import (
     Number,
     OnLastWire,
@@ -43,25 +46,28 @@ class NoiseModel:
     Args:
         after_rotation (sequence of Channel): act in this order on each wire after its rotations,
             in every block.
-        after_entangler (sequence of Channel): act in this order on each wire after each layer of
-            CZ gates, also on wires without a CZ (a layer takes time on every wire).
-        readout_error (float, sequence of floats or Tensor of shape (n_wires,)): probability in [0, 1]
-            that a measured bit is flipped, one or one for each wire, trained if it is an
-            `nn.Parameter`; <Z> becomes (1 - 2 * readout_error) * <Z>.
+        after_entangler (sequence of Channel or TwoWireDepolarizing): act in this order after each
+            entangling layer, channels on each wire, also on those of no pair (a layer takes time on
+            every wire), and two-wire noise on each pair.
+        readout_error (float, sequence of floats, Tensor of shape (n_wires,) or ReadoutError):
+            probability in [0, 1] that a measured bit is flipped, one or one for each wire, trained if
+            it is an `nn.Parameter`; <Z> becomes (1 - 2 * readout_error) * <Z>, and an observable of
+            several wires has such a factor for each. A `ReadoutError` differs between 0 and 1.
 
     Raises:
         ValueError: if a place holds anything but channels, or `readout_error` is no probability.
     """
 
     after_rotation: Sequence[Channel] = ()
-    after_entangler: Sequence[Channel] = ()
-    readout_error: Number | Sequence[float] = 0.0
+    after_entangler: Sequence[NoiseProcess] = ()
+    readout_error: Number | Sequence[float] | ReadoutError = 0.0
 
     def __post_init__(self) -> None:
         for place in PLACES:
             object.__setattr__(self, place, _as_channels(place, getattr(self, place)))
-        error = check_strength("readout_error", self.readout_error)
-        object.__setattr__(self, "readout_error", error)
+        if not isinstance(self.readout_error, ReadoutError):
+            error = check_strength("readout_error", self.readout_error)
+            object.__setattr__(self, "readout_error", error)
 
     @staticmethod
     def preset(name: str, /, **options: Any) -> NoiseModel:
@@ -141,7 +147,7 @@ class NoiseModel:
         return NoiseModel(
             _channels_from_plain("after_rotation", plain.get("after_rotation", ())),
             _channels_from_plain("after_entangler", plain.get("after_entangler", ())),
-            from_plain("readout_error", plain.get("readout_error", 0.0)),
+            _readout_from_plain(plain.get("readout_error", 0.0)),
         )
 
     def to_dict(self) -> dict[str, Any]:
@@ -151,7 +157,8 @@ class NoiseModel:
             dict: {"after_rotation": [{"BitFlip": 0.02}, {"AmplitudeDamping": [0.1, 0.2]}],
             "after_entangler": [], "readout_error": 0.0}. Where a strength is trained, its number p is
             {"Parameter": p}; where it depends on the circuit, it is {"OnLastWire": 0.02} or
-            "SigmoidOfDrawnAngle". The operators of `Kraus` are lists, each entry its real and imaginary
+            "SigmoidOfDrawnAngle". A `ReadoutError` is {"prob_meas1_prep0": 0.01, "prob_meas0_prep1":
+            0.03}. The operators of `Kraus` are lists, each entry its real and imaginary
             part.
 
         Raises:
@@ -160,7 +167,9 @@ class NoiseModel:
         plain: dict[str, Any] = {
             place: [channel_to_plain(channel) for channel in getattr(self, place)] for place in PLACES
         }
-        return plain | {"readout_error": to_plain(self.readout_error)}
+        error = self.readout_error
+        is_directed = isinstance(error, ReadoutError)
+        return plain | {"readout_error": error.to_plain() if is_directed else to_plain(error)}
 
     def named_strengths(self) -> Iterator[tuple[str, str, Number | Strength]]:
         """Each strength, readout error last, with its name in the model and that in messages.
@@ -172,7 +181,20 @@ class NoiseModel:
             for name, channel in _named(place, getattr(self, place)):
                 if channel.strength is not None:
                     yield name, channel.argument, channel.strength
-        yield "readout_error", "readout_error", cast(Number, self.readout_error)
+        if isinstance(self.readout_error, ReadoutError):
+            yield from self.readout_error.named_strengths()
+        else:
+            yield "readout_error", "readout_error", cast(Number, self.readout_error)
+
+    @property
+    def on_wires_after_entangler(self) -> tuple[Channel, ...]:
+        """The channels of `after_entangler` that act on wires."""
+        return tuple(p for p in self.after_entangler if isinstance(p, Channel))
+
+    def strengths_of_pairs(self) -> set[str]:
+        """Names of the strengths that are one for each pair, not for each wire."""
+        named = _named("after_entangler", self.after_entangler)
+        return {name for name, process in named if isinstance(process, TwoWireDepolarizing)}
 
     def with_strengths(self, strengths: Mapping[str, Number | Strength]) -> NoiseModel:
         """This model with other strengths, by their names in `named_strengths`; not checked."""
@@ -183,7 +205,10 @@ class NoiseModel:
                 for name, channel in _named(place, getattr(self, place))
             )
             object.__setattr__(model, place, channels)
-        readout_error = strengths.get("readout_error", self.readout_error)
+        if isinstance(self.readout_error, ReadoutError):
+            readout_error: Any = self.readout_error.with_strengths(strengths)
+        else:
+            readout_error = strengths.get("readout_error", self.readout_error)
         object.__setattr__(model, "readout_error", readout_error)
         return model
 
@@ -194,32 +219,55 @@ class NoiseModel:
             for place, where in PLACES.items()
             if getattr(self, place)
         ]
-        if isinstance(self.readout_error, Tensor) or self.readout_error:
+        if isinstance(self.readout_error, ReadoutError):
+            parts.append(f"readout error {self.readout_error.in_words()}")
+        elif self.has_readout_error:
             parts.append(f"readout error {shown(self.readout_error, digits=4)}")
         return "; ".join(parts) or "none"
 
     @property
     def readout_scale(self) -> Number:
         """Factor of every <Z>: 1 - 2 * readout_error."""
+        if isinstance(self.readout_error, ReadoutError):
+            return self.readout_error.scale
         return 1 - 2 * cast(Number, self.readout_error)
+
+    @property
+    def readout_shift(self) -> Number:
+        """What is added to every <Z>; 0 unless there is a `ReadoutError`."""
+        return self.readout_error.shift if isinstance(self.readout_error, ReadoutError) else 0.0
+
+    @property
+    def has_readout_error(self) -> bool:
+        """Whether a measured bit can be read wrongly. A tensor counts, since it may change."""
+        return isinstance(self.readout_error, Tensor) or bool(self.readout_error)
+
+    @property
+    def is_directed(self) -> bool:
+        """Whether readout error may differ between 0 and 1, so that `readout_shift` counts."""
+        return isinstance(self.readout_error, ReadoutError)
 
     def __bool__(self) -> bool:
         """Whether there is any noise at all. A tensor counts as noise, since it may change."""
-        has_channels = self.after_rotation or self.after_entangler
-        return bool(has_channels or isinstance(self.readout_error, Tensor) or self.readout_error)
+        return bool(self.after_rotation or self.after_entangler or self.has_readout_error)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, NoiseModel):
             return NotImplemented
         same_places = all(getattr(self, place) == getattr(other, place) for place in PLACES)
-        return same_places and to_plain(self.readout_error) == to_plain(other.readout_error)
+        errors = self.readout_error, other.readout_error
+        if any(isinstance(error, ReadoutError) for error in errors):
+            return same_places and errors[0] == errors[1]
+        return same_places and to_plain(errors[0]) == to_plain(errors[1])
 
     def __hash__(self) -> int:
         return hash((self.after_rotation, self.after_entangler))
 
     def __repr__(self) -> str:
         places = ", ".join(f"{place}={getattr(self, place)!r}" for place in PLACES)
-        return f"NoiseModel({places}, readout_error={shown(self.readout_error)})"
+        error = self.readout_error
+        error_shown = repr(error) if isinstance(error, ReadoutError) else shown(error)
+        return f"NoiseModel({places}, readout_error={error_shown})"
 
 
 def _author_code() -> NoiseModel:
@@ -264,12 +312,18 @@ def _times(name: str, times: Any) -> Tensor:
     return torch.tensor(times, dtype=torch.float64)
 
 
-def _named(place: str, channels: Iterable[Channel]) -> list[tuple[str, Channel]]:
+def _named(place: str, channels: Iterable[NoiseProcess]) -> list[tuple[str, NoiseProcess]]:
     """Channels with their names, for instance "after_rotation_0_BitFlip"."""
     return [(f"{place}_{i}_{type(channel).__name__}", channel) for i, channel in enumerate(channels)]
 
 
-def _channels_from_plain(place: str, plain: Any) -> list[Channel]:
+def _readout_from_plain(plain: Any) -> Any:
+    if isinstance(plain, Mapping) and "Parameter" not in plain:
+        return ReadoutError.from_plain(plain)
+    return from_plain("readout_error", plain)
+
+
+def _channels_from_plain(place: str, plain: Any) -> list[Any]:
     must = "be a sequence of mappings such as {'BitFlip': 0.02}, or one such mapping"
     if isinstance(plain, Mapping):
         plain = [{name: strength} for name, strength in plain.items()]
@@ -283,14 +337,16 @@ def _channels_from_plain(place: str, plain: Any) -> list[Channel]:
     return channels
 
 
-def _as_channels(place: str, channels: Any) -> tuple[Channel, ...]:
+def _as_channels(place: str, channels: Any) -> tuple[NoiseProcess, ...]:
     must = "be a sequence of channels"
-    if isinstance(channels, Channel):
+    if isinstance(channels, NoiseProcess):
         raise argument_error(place, must, f"is the single channel {channels!r}; write ({channels!r},)")
     if isinstance(channels, str) or not isinstance(channels, Iterable):
         raise argument_error(place, must, f"is {channels!r}")
-    sequence: tuple[Channel, ...] = tuple(channels)
+    sequence: tuple[NoiseProcess, ...] = tuple(channels)
     for channel in sequence:
-        if not isinstance(channel, Channel):
+        if place == "after_rotation" and isinstance(channel, TwoWireDepolarizing):
+            raise argument_error(place, f"{must} on one wire", f"holds {channel!r}")
+        if not isinstance(channel, Channel | TwoWireDepolarizing):
             raise argument_error(place, must, f"holds {channel!r}")
     return sequence

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import nn
 
 from sqdr.circuit import Backend, ReuploadCircuit
-from sqdr.noise import NoiseModel, named_channel
+from sqdr.noise import Channel, NoiseModel, named_channel
 from sqdr.registry import create_circuit, load_backend
 from sqdr.testing import reference
 from sqdr.testing.reference import Array
@@ -82,7 +82,7 @@ class Case:
     def noise_of(self, make: Callable[[Strength], Any]) -> NoiseModel | None:
         """The noise model of strengths `make(strength)`."""
         model = NoiseModel(
-            [named_channel(name, make(strength)) for name, strength in self.after_rotation],
+            [cast(Channel, named_channel(name, make(s))) for name, s in self.after_rotation],
             [named_channel(name, make(strength)) for name, strength in self.after_entangler],
             make(self.readout_error),
         )

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from sqdr.circuit import ReuploadCircuit
-from sqdr.noise import AmplitudeDamping, BitFlip, Channel, NoiseModel
+from sqdr.noise import AmplitudeDamping, BitFlip, NoiseModel, NoiseProcess
 from sqdr.testing import reference
 from sqdr.testing.cases import (
     ALL_NOISE,
@@ -128,7 +128,7 @@ def changed_strengths(subject: Subject) -> None:
     )
 
 
-def _of_sample(channel: Channel, sample: int) -> reference.Named:
+def _of_sample(channel: NoiseProcess, sample: int) -> reference.Named:
     """A channel in the reference's terms, with its strengths (n_blocks or 1, n_wires) for a sample."""
     strength = torch.as_tensor(channel.strength, dtype=torch.float64)
     if strength.dim():

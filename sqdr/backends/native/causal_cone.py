@@ -32,6 +32,8 @@ class CausalCone(MatrixMethod):
     def problem(shape: Shape) -> str | None:
         if shape.n_blocks < 2:
             return "there is one block"
+        if shape.n_pair_noises:
+            return "noise acts on pairs"
         if shape.most_factors > 1:
             return "an observable is a product of wires"
         if shape.topology == "ring" and 2 * shape.n_blocks - 1 > shape.n_wires:
@@ -70,7 +72,7 @@ class CausalCone(MatrixMethod):
 
         return CausalConeByKernels(self)
 
-    def values_of_matrices(self, matrices: Tensor, couplings: Tensor) -> Tensor:
+    def values_of_matrices(self, matrices: Tensor, couplings: Tensor, *_: Tensor) -> Tensor:
         tables, ring = self.tables_on(matrices.device), self.shape.topology == "ring"
         turns = None
         if self.shape.has_couplings:

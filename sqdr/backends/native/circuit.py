@@ -24,7 +24,7 @@ from sqdr.backends.native.two_blocks import TwoBlocks
 from sqdr.backends.native.unentangled import Unentangled
 from sqdr.backends.words import Readout
 from sqdr.circuit import FAMILY_CAPABILITIES, Capability, ReuploadCircuit, working_dtype
-from sqdr.noise import NoiseModel
+from sqdr.noise import NoiseModel, Number
 from sqdr.validation import argument_error, check_real_tensor
 
 METHODS: tuple[type[Method], ...] = (TwoBlocks, Unentangled, CausalCone, Statevector, PauliVector)
@@ -76,8 +76,11 @@ class NativeCircuit(ReuploadCircuit):
         **options: Any,
     ) -> None:
         super().__init__(n_wires, n_blocks, **options)
-        self._readout = self._new_readout()
-        self._shape = Shape(self.ansatz, self._readout.words, self.is_pure)
+        words = self.ansatz.observables
+        self._readout = Readout(words, self.n_wires, has_shift=self._noise.is_directed)
+        has_layers = self.n_blocks > 1 and self.pairs
+        n_pair_noises = len(self._noise.strengths_of_pairs()) if has_layers else 0
+        self._shape = Shape(self.ansatz, self._readout.words, self.is_pure, n_pair_noises)
         self._method = self._chosen(method)
         self._fixed_noise: dict[tuple[torch.dtype, torch.device], Tensors] = {}
         self._compile = compile
@@ -194,9 +197,6 @@ class NativeCircuit(ReuploadCircuit):
                         name, f"have shape {shape}", f"has shape {tuple(tensor.shape)}"
                     )
 
-    def _new_readout(self) -> Readout:
-        return Readout(self.ansatz.observables, self.n_wires, has_shift=False)
-
     def _with_readout(self, values: Tensor, tensors: Tensors) -> Tensor:
         if not tensors:
             return values
@@ -205,8 +205,7 @@ class NativeCircuit(ReuploadCircuit):
 
     def _split(self, noise: Tensors) -> tuple[Tensors, Tensors]:
         """The tensors of the method, and those of readout error."""
-        error = self._noise.readout_error
-        n_readout = 1 if isinstance(error, Tensor) or error else 0
+        n_readout = 1 + self._noise.is_directed if self._noise.has_readout_error else 0
         return noise[: len(noise) - n_readout], noise[len(noise) - n_readout :]
 
     def _chosen(self, name: Name | None) -> Method:
@@ -235,11 +234,12 @@ class NativeCircuit(ReuploadCircuit):
         return self.in_working_dtype(values, angles, weights, scales)
 
     def _new_noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
-        """The noise as the method takes it, and the factor of each wire for readout error, if any."""
-        readout: Tensors = ()
-        if isinstance(noise.readout_error, Tensor) or noise.readout_error:
-            readout = (torch.as_tensor(noise.readout_scale, dtype=like.dtype, device=like.device),)
-        return (*self._method.noise_tensors(noise, like), *readout)
+        """The noise as the method takes it, then what `Readout` takes, if bits are read wrongly."""
+        readout: list[Number] = []
+        if noise.has_readout_error:
+            readout = [noise.readout_scale, *[noise.readout_shift] * noise.is_directed]
+        of_readout = (torch.as_tensor(n, dtype=like.dtype, device=like.device) for n in readout)
+        return (*self._method.noise_tensors(noise, like), *of_readout)
 
     def _noise_tensors_of(self, noise: NoiseModel, like: Tensor) -> Tensors:
         """The noise as the method takes it; kept if it is fixed, since copies to a GPU take time."""

@@ -15,13 +15,16 @@ from sqdr.backends.native.rotation import (
     block_quaternions,
     general_noise,
     noise_of_matrices,
+    pair_noise,
     transfer_matrices,
 )
-from sqdr.noise import BlochMap, NoiseModel, compose
+from sqdr.noise import BlochMap, NoiseModel, compose, compose_around_pairs
 
 Name = Literal["closed-form", "causal-cone", "dense"]
 Topology = Literal["none", "chain", "ring", "other"]
 
+#: Tensors of noise on pairs, as `pair_noise` returns them.
+N_OF_PAIRS = 2
 #: Tensors of noise that is no `BlochMap`, as `general_noise` returns them; of others it is one.
 N_GENERAL = 3
 
@@ -34,11 +37,13 @@ class Shape:
         ansatz (Ansatz): the member of the family.
         words (tuple of Pauli words): what is measured; see `sqdr.backends.readout`.
         is_pure (bool): whether the state stays pure.
+        n_pair_noises (int): how many noises act on pairs after each entangling layer.
     """
 
     ansatz: Ansatz
     words: tuple[PauliWord, ...]
     is_pure: bool
+    n_pair_noises: int = 0
 
     @property
     def n_wires(self) -> int:
@@ -114,8 +119,8 @@ class Method(nn.Module, ABC):
         """The noise but its readout error as `values` takes it, of the dtype and device of `like`.
 
         Returns:
-            Tensor of shape (numbers, batch or 1, n_wires or more). Or, for noise that is no
-            `BlochMap`, what `general_noise` returns.
+            Tensor of shape (numbers, batch or 1, n_wires). Or, for noise that is no `BlochMap`, what
+            `general_noise` returns. Where noise acts on pairs, what `pair_noise` returns comes last.
         """
 
     @abstractmethod
@@ -171,16 +176,27 @@ class MatrixMethod(Method):
     """A method that takes each block on each wire as a transfer matrix, noise included."""
 
     @abstractmethod
-    def values_of_matrices(self, matrices: Tensor, couplings: Tensor) -> Tensor:
-        """Values (batch, words) of what `transfer_matrices` returns and of couplings as in `values`."""
+    def values_of_matrices(self, matrices: Tensor, couplings: Tensor, *of_pairs: Tensor) -> Tensor:
+        """Values (batch, words).
+
+        Args:
+            matrices (Tensor): as `transfer_matrices` returns them.
+            couplings (Tensor): as in `values`.
+            *of_pairs (Tensors): what `pair_noise` returns, if noise acts on pairs.
+        """
 
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
-        sizes = self.shape.n_blocks, self.shape.n_wires
-        maps = compose(noise.after_rotation), compose(noise.after_entangler)
-        if isinstance(maps[0], BlochMap) and isinstance(maps[1], BlochMap):
-            return (noise_of_matrices(maps[0], maps[1], *sizes, like),)
-        return general_noise(*maps, *sizes, like)
+        n_blocks, n_wires = self.shape.n_blocks, self.shape.n_wires
+        first, last = compose(noise.after_rotation), compose(noise.on_wires_after_entangler)
+        of_pairs: Tensors = ()
+        if self.shape.n_pair_noises:
+            (*between, last), factors = compose_around_pairs(noise.after_entangler)
+            of_pairs = pair_noise(between, factors, n_blocks, len(self.shape.pairs), like)
+        if isinstance(first, BlochMap) and isinstance(last, BlochMap):
+            return noise_of_matrices(first, last, n_blocks, n_wires, like), *of_pairs
+        return *general_noise(first, last, n_blocks, n_wires, like), *of_pairs
 
     def values(self, angles: Tensor, weights: Tensor, couplings: Tensor, *noise: Tensor) -> Tensor:
-        matrices = transfer_matrices(self.quaternions(angles, weights), *noise)
-        return self.values_of_matrices(matrices, couplings)
+        n_of_wires = len(noise) - (N_OF_PAIRS if self.shape.n_pair_noises else 0)
+        matrices = transfer_matrices(self.quaternions(angles, weights), *noise[:n_of_wires])
+        return self.values_of_matrices(matrices, couplings, *noise[n_of_wires:])

@@ -57,13 +57,20 @@ class PauliVector(MatrixMethod):
 
         return PauliVectorByKernels(self)
 
-    def values_of_matrices(self, matrices: Tensor, couplings: Tensor) -> Tensor:
+    def values_of_matrices(self, matrices: Tensor, couplings: Tensor, *of_pairs: Tensor) -> Tensor:
         tables, n_wires = self.tables_on(matrices.device), self.shape.n_wires
 
         def entangle(state: Tensor, block: int) -> Tensor:
             if self.shape.has_couplings:
-                return zz_layer(state, couplings[block], self.shape.pairs, n_wires)
-            return state[:, tables["source"]] * tables["signs"].to(state.dtype)
+                state = zz_layer(state, couplings[block], self.shape.pairs, n_wires)
+            else:
+                state = state[:, tables["source"]] * tables["signs"].to(state.dtype)
+            if of_pairs:
+                for matrices, factors in zip(*(of_each[:, block] for of_each in of_pairs), strict=True):
+                    shape = len(state), n_wires, 4, 4
+                    state = on_every_wire(state, matrices.expand(shape))
+                    state = two_wire_depolarizing(state, factors, self.shape.pairs, n_wires)
+            return state
 
         return pauli_vector(matrices, entangle)[:, tables["places"], 0]
 
@@ -114,6 +121,21 @@ def zz_layer(state: Tensor, angles: Tensor, pairs: Pairs, n_wires: int) -> Tenso
         cos = torch.where(is_turned, torch.cos(angle), 1.0).to(state.dtype).unsqueeze(-1)
         turned = state[:, place ^ (1 << first) ^ (1 << second)]
         state = cos * state + torch.sin(angle) * sign * turned
+    return state
+
+
+def two_wire_depolarizing(state: Tensor, factors: Tensor, pairs: Pairs, n_wires: int) -> Tensor:
+    """A Pauli vector with the strings that are not II on a pair multiplied by a factor of the pair.
+
+    Args:
+        state (Tensor of shape (batch, 4 ** n_wires, 1)): as `pauli_vector` returns it.
+        factors (Tensor of shape (batch or 1, len(pairs)))
+    """
+    place = torch.arange(4**n_wires, device=state.device)
+    for factor, pair in zip(factors.unbind(1), pairs, strict=True):
+        digits = (place >> 2 * (n_wires - 1 - wire) & 3 for wire in pair)
+        is_identity = next(digits) + next(digits) == 0
+        state = state * torch.where(is_identity, 1.0, factor.unsqueeze(1)).unsqueeze(-1)
     return state
 
 

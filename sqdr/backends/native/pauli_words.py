@@ -8,7 +8,7 @@ them. CZ is ZZ of pi/2 with RZ(-pi/2) on each side. The derivation is in docs/ca
 """
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 
 import torch
@@ -23,7 +23,11 @@ Complex = tuple[Tensor, Tensor | None]
 
 
 def words_of_two_blocks(
-    matrices: Tensor, couplings: Tensor, shape: Shape, tables: Mapping[str, Tensor]
+    matrices: Tensor,
+    couplings: Tensor,
+    shape: Shape,
+    tables: Mapping[str, Tensor],
+    of_pairs: Sequence[Tensor],
 ) -> Tensor:
     """Values of the words of a circuit of two blocks.
 
@@ -32,6 +36,8 @@ def words_of_two_blocks(
         couplings (Tensor of shape (1, pairs)): angles of ZZ; without pairs for CZ.
         shape (Shape): of the circuit.
         tables (mapping): of `tables_of_words`.
+        of_pairs (sequence of Tensors): what `pair_noise` returns, if words are of several wires; empty
+            without noise on pairs.
 
     Returns:
         Tensor of shape (batch, words)
@@ -52,38 +58,87 @@ def words_of_two_blocks(
         wires, letters = of_words["wires"], of_words["letters"]
         rows = second.permute(0, 3, 1, 2)[letters, wires]  # factors, words, columns, batch
         own = vector.transpose(1, 2)[:, wires]  # I Z X Y, factors, words, batch
-        values.append(_sum_over_choices(rows, own, z.T, turns, of_words))
+        strings = _strings(rows.transpose(1, 2))
+        if of_pairs:
+            strings = _behind_pair_noise(strings, of_words, *(of_layer[:, 0] for of_layer in of_pairs))
+        values.append(_sum_over_choices(strings, own, z.T, turns, of_words))
     return torch.cat(values)[tables["order"]].T
 
 
+def _strings(rows: Tensor) -> Tensor:
+    """Coefficients of all strings of I, Z, X, Y on the wires of words.
+
+    Args:
+        rows (Tensor of shape (factors, 4, words, batch)): of each factor over I, Z, X, Y.
+
+    Returns:
+        Tensor of shape (*4 for each factor, words, batch)
+    """
+    first, *others = rows.unbind(0)
+    for row in others:
+        first = first.unsqueeze(-3) * row
+    return first
+
+
+def _behind_pair_noise(
+    strings: Tensor, tables: Mapping[str, Tensor], maps: Tensor, factors: Tensor
+) -> Tensor:
+    """The coefficients before noise on pairs and what acts on wires between, given those behind it.
+
+    Args:
+        strings (Tensor): as from `_strings`.
+        tables (mapping): for words of this length; see `tables_of_words`.
+        maps, factors (Tensors): a layer of what `pair_noise` returns.
+    """
+    n_factors, batch = strings.dim() - 2, strings.shape[-1]
+    wires = tables["wires"]
+    for matrices, of_pairs in zip(reversed(maps), reversed(factors), strict=True):
+        padded = torch.cat((of_pairs, of_pairs.new_ones(len(of_pairs), 1)), dim=1).T
+        outside, inside = padded[tables["outside_pairs"]].prod(1), padded[tables["inside_pairs"]]
+        for kept in product((False, True), repeat=n_factors):  # which factors are not the identity
+            scale = torch.ones_like(outside[0])
+            for factor, is_kept in enumerate(kept):
+                scale = scale * outside[factor] if is_kept else scale
+                for other in range(factor):
+                    scale = scale * inside[factor, other] if is_kept or kept[other] else scale
+            place = tuple(slice(1, None) if is_kept else slice(0, 1) for is_kept in kept)
+            mask = torch.zeros_like(strings)
+            mask[place] = 1
+            strings = strings * (1 + mask * (scale - 1))
+        of_wires = matrices.expand(batch, matrices.shape[1], 4, 4)
+        if of_wires.shape[1] == 1:
+            of_wires = of_wires.expand(batch, int(wires.max()) + 1, 4, 4)
+        for factor in range(n_factors):
+            matrix = of_wires[:, wires[factor]]  # batch, words, 4, 4
+            moved = strings.movedim(factor, -1)  # ..., words, batch, 4
+            moved = (moved.unsqueeze(-2) @ matrix.transpose(0, 1)).squeeze(-2)
+            strings = moved.movedim(-1, factor)
+    return strings
+
+
 def _sum_over_choices(
-    rows: Tensor, own: Tensor, z: Tensor, turns: Tensor, tables: Mapping[str, Tensor]
+    strings: Tensor, own: Tensor, z: Tensor, turns: Tensor, tables: Mapping[str, Tensor]
 ) -> Tensor:
     """Values (words, batch) of words of one length.
 
     Args:
-        rows (Tensor of shape (factors, words, 4, batch)): of each factor over I, Z, X, Y.
+        strings (Tensor of shape (*4 for each factor, words, batch)): coefficients, as from `_strings`.
         own (Tensor of shape (4, factors, words, batch)): Bloch vectors of the wires of the words.
         z (Tensor of shape (n_wires, batch)): that of all wires.
         turns (Tensor of shape (pairs + 1,)): angles of ZZ, the last 0.
         tables (mapping): for words of this length; see `tables_of_words`.
     """
-    n_factors = len(rows)
     # Angle between each factor and each wire outside, and between two factors.
     outside, inside = turns[tables["outside_pairs"]], turns[tables["inside_pairs"]]
     z_outside = torch.cat((z, z.new_zeros(1, z.shape[1])))[tables["outside"]]
-    total = torch.zeros_like(rows[0, :, 0])
-    for choice in _choices(n_factors):
-        value: Complex = torch.ones_like(total), None
+    total = torch.zeros_like(strings.flatten(0, -3)[0])
+    for choice in _choices(strings.dim() - 2):
+        value = _coefficient(strings, choice)
         for factor, kind in enumerate(choice):
-            i, of_z, of_x, of_y = rows[factor].unbind(1)
             _, own_z, own_x, own_y = own[:, factor]
-            sign = _SIGN[kind]
-            if sign:  # r_x X + r_y Y is the real part of (r_x - i r_y) (X + iY)
-                value = _times(value, (of_x, -sign * of_y))
+            if sign := _SIGN[kind]:
                 value = _times(value, (own_x, sign * own_y))
                 continue
-            value = _times(value, (i if kind == "I" else of_z, None))
             turn = _turned(choice, inside[factor])
             if turn is None:
                 value = _times(value, (own_z, None)) if kind == "Z" else value
@@ -98,6 +153,18 @@ def _sum_over_choices(
         n_turned = sum(_SIGN[kind] != 0 for kind in choice)
         total = total + value[0] * 0.5 ** max(n_turned - 1, 0)
     return total
+
+
+def _coefficient(strings: Tensor, choice: tuple[str, ...]) -> Complex:
+    """That of a choice: x X + y Y is the real part of (x - iy) (X + iY)."""
+    re, im = strings, torch.zeros_like(strings)
+    for kind in choice:
+        if sign := _SIGN[kind]:
+            re, im = re[2] + sign * im[3], im[2] - sign * re[3]
+        else:
+            place = "IZ".index(kind)
+            re, im = re[place], im[place]
+    return re, im if any(_SIGN[kind] for kind in choice) else None
 
 
 _NAMES = ("wires", "letters", "outside", "outside_pairs", "inside_pairs")

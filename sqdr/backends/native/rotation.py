@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from sqdr.noise import BlochMap, TransferMatrix, stack
+from sqdr.noise import BlochMap, Number, TransferMatrix, stack
 
 
 def block_quaternions(angles: Tensor, weights: Tensor, encoding: str, rotation: str) -> Tensor:
@@ -145,19 +145,58 @@ def general_noise(
         What `noise_of_matrices` returns for none, and the matrices (Tensors that broadcast to
         (4, 4, n_blocks, batch, n_wires)) after and before the rotations of each block.
     """
-    order = [0, 3, 1, 2]  # I, Z, X, Y of I, X, Y, Z
     after_rotation, after_entangler = (
         of_place.transfer_matrix() for of_place in (channels, entangler_channels)
     )
     afters = [after_rotation.in_block(block).matrix for block in range(n_blocks)]
     befores = [after_entangler.in_block(block).matrix for block in range(n_blocks - 1)]
     befores.insert(0, torch.eye(4, device="cpu"))
-    tables = [
-        [matrix[..., order, :][..., order].to(like.device, like.dtype) for matrix in of_place]
-        for of_place in (afters, befores)
-    ]
+    tables = [[_in_order(matrix, like) for matrix in of_place] for of_place in (afters, befores)]
     none = noise_of_matrices(BlochMap(), BlochMap(), n_blocks, n_wires, like)
     return none, *(_of_all_blocks(table) for table in tables)
+
+
+def pair_noise(
+    between: Sequence[BlochMap | TransferMatrix],
+    factors: Sequence[Number],
+    n_blocks: int,
+    n_pairs: int,
+    like: Tensor,
+) -> tuple[Tensor, Tensor]:
+    """Noise on pairs after each entangling layer, and what acts on wires before each of them.
+
+    Args:
+        between (sequence of maps): acting on wires before the noise on pairs of the same place.
+        factors (sequence of floats or Tensors): of the Pauli strings that are not II on a pair.
+        n_blocks, n_pairs (ints): sizes.
+        like (Tensor): of the dtype and device wanted.
+
+    Returns:
+        Tensors of shape (len(between), n_blocks - 1, batch or 1, n_wires or 1, 4, 4), in the order I,
+        Z, X, Y, and (len(factors), n_blocks - 1, batch or 1, n_pairs).
+    """
+    layers = range(n_blocks - 1)
+    of_maps = [
+        [_in_order(m.transfer_matrix().in_block(b).matrix, like) for b in layers] for m in between
+    ]
+    maps = [_broadcast_stack(of_layers) for of_layers in of_maps]
+    maps = [m.reshape(len(m), *(1,) * (5 - m.dim()), *m.shape[1:]) for m in maps]
+    of_pairs = []
+    for factor in factors:
+        tensor = torch.as_tensor(factor, dtype=like.dtype, device=like.device)
+        tensor = tensor.reshape(*(1,) * (3 - tensor.dim()), *tensor.shape)
+        of_pairs.append(tensor[: n_blocks - 1].expand(n_blocks - 1, -1, n_pairs))
+    return _broadcast_stack(maps), _broadcast_stack(of_pairs)
+
+
+def _broadcast_stack(tensors: Sequence[Tensor]) -> Tensor:
+    return torch.stack(torch.broadcast_tensors(*tensors))  # type: ignore[no-untyped-call]
+
+
+def _in_order(matrix: Tensor, like: Tensor) -> Tensor:
+    """A transfer matrix (..., 4, 4) in the order I, Z, X, Y instead of I, X, Y, Z."""
+    order = [0, 3, 1, 2]
+    return matrix[..., order, :][..., order].to(like.device, like.dtype)
 
 
 def _of_all_blocks(tables: Sequence[Tensor]) -> Tensor:

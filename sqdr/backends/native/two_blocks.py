@@ -14,10 +14,23 @@ from torch.nn.functional import pad
 
 from sqdr.ansatz import Pairs
 from sqdr.backends.native.autograd import Evaluation, Tensors, evaluate
-from sqdr.backends.native.method import N_GENERAL, Method, Shape
+from sqdr.backends.native.method import N_GENERAL, N_OF_PAIRS, Method, Shape
 from sqdr.backends.native.pauli_words import cost_of_words, tables_of_words, words_of_two_blocks
-from sqdr.backends.native.rotation import general_noise, noise_of_matrices, transfer_matrices
-from sqdr.noise import BlochMap, NoiseModel, compose, stack
+from sqdr.backends.native.rotation import (
+    general_noise,
+    noise_of_matrices,
+    pair_noise,
+    transfer_matrices,
+)
+from sqdr.noise import (
+    BlochMap,
+    NoiseModel,
+    Number,
+    TransferMatrix,
+    compose,
+    compose_around_pairs,
+    stack,
+)
 
 Neighbours = Callable[[Tensor], tuple[Tensor, Tensor]]
 
@@ -39,28 +52,63 @@ class TwoBlocks(Method):
         return 48 * self.shape.n_wires + (0 if self._is_simple else 2 * cost_of_words(self.shape))
 
     def tables(self) -> Mapping[str, Tensor]:
+        tables: dict[str, Tensor] = {}
+        if self.shape.n_pair_noises:
+            tables["pairs_of_wire"] = pairs_of_wires(self.shape.pairs, self.shape.n_wires)
         if not self._is_simple:
-            return tables_of_words(self.shape)
-        if self.shape.topology in ("chain", "ring"):
-            return {}
-        return {"neighbours": neighbour_table(self.shape.pairs, self.shape.n_wires)}
+            return {**tables, **tables_of_words(self.shape)}
+        if self.shape.topology not in ("chain", "ring"):
+            tables["neighbours"] = neighbour_table(self.shape.pairs, self.shape.n_wires)
+        return tables
 
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
-        n_wires = self.shape.n_wires
-        maps = compose(noise.after_rotation), compose(noise.after_entangler)
-        if not (isinstance(maps[0], BlochMap) and isinstance(maps[1], BlochMap)):
-            return general_noise(*maps, 2, n_wires, like)
+        n_wires, n_pairs = self.shape.n_wires, len(self.shape.pairs)
+        first, last = compose(noise.after_rotation), compose(noise.on_wires_after_entangler)
+        of_pairs: Tensors = ()
+        if self.shape.n_pair_noises:
+            maps, factors = compose_around_pairs(noise.after_entangler)
+            if self.shape.most_factors == 1:
+                last = self._on_one_wire(maps, factors, like)
+            else:
+                *between, last = maps
+                of_pairs = pair_noise(between, factors, 2, n_pairs, like)
+        if not (isinstance(first, BlochMap) and isinstance(last, BlochMap)):
+            return *general_noise(first, last, 2, n_wires, like), *of_pairs
         if self._is_simple:
-            return (noise_of_two_blocks(maps[0], maps[1], n_wires, like),)
-        return (noise_of_matrices(maps[0], maps[1], 2, n_wires, like),)
+            return (noise_of_two_blocks(first, last, n_wires, like),)
+        return noise_of_matrices(first, last, 2, n_wires, like), *of_pairs
+
+    def _on_one_wire(
+        self, maps: Sequence[BlochMap | TransferMatrix], factors: Sequence[Number], like: Tensor
+    ) -> BlochMap | TransferMatrix:
+        """What noise of wires and of pairs, in turns, is for observables of one wire.
+
+        Such a string is not the identity on the pairs that hold its wire, and no other is needed.
+        """
+        pairs_of_wire = self.tables_on(like.device)["pairs_of_wire"]
+        total = maps[0]
+        for factor, later in zip(factors, maps[1:], strict=True):
+            tensor = torch.as_tensor(factor, dtype=like.dtype, device=like.device)
+            tensor = tensor.reshape(*(1,) * (3 - tensor.dim()), *tensor.shape)
+            tensor = tensor.expand(*tensor.shape[:-1], len(self.shape.pairs))
+            scale = pad(tensor, (0, 1), value=1.0)[..., pairs_of_wire].prod(-2)
+            for one in (BlochMap(scale, scale, scale), later):
+                if isinstance(total, BlochMap) and isinstance(one, BlochMap):
+                    total = total.then(one)
+                else:
+                    total = total.transfer_matrix().then(one.transfer_matrix())
+        return total
 
     def values(self, angles: Tensor, weights: Tensor, couplings: Tensor, *noise: Tensor) -> Tensor:
         if len(noise) < N_GENERAL and self._is_simple:
             return two_blocks(angles, weights, noise[0], self.on_neighbours)[0]
-        matrices = transfer_matrices(self.quaternions(angles, weights), *noise)
+        has_pair_noise = self.shape.n_pair_noises and self.shape.most_factors > 1
+        n_of_wires = len(noise) - (N_OF_PAIRS if has_pair_noise else 0)
+        matrices = transfer_matrices(self.quaternions(angles, weights), *noise[:n_of_wires])
         if self._is_simple:
             return two_blocks_of_matrices(matrices, self.on_neighbours)
-        return words_of_two_blocks(matrices, couplings, self.shape, self.tables_on(angles.device))
+        tables = self.tables_on(angles.device)
+        return words_of_two_blocks(matrices, couplings, self.shape, tables, noise[n_of_wires:])
 
     def kernels(self) -> Evaluation | None:
         if not self._is_simple:
@@ -90,7 +138,7 @@ class TwoBlocks(Method):
             return on_chain(values)
         if self.shape.topology == "ring":
             return on_ring(values)
-        return on_table(values, **self.tables_on(values.device))
+        return on_table(values, self.tables_on(values.device)["neighbours"])
 
 
 @dataclass(frozen=True)
@@ -238,6 +286,17 @@ def neighbour_table(pairs: Pairs, n_wires: int) -> Tensor:
         neighbours[second].append(first)
     degree = max(map(len, neighbours))
     table = [wires + [n_wires] * (degree - len(wires)) for wires in neighbours]
+    return torch.tensor(table, dtype=torch.long).reshape(n_wires, degree).T.contiguous()
+
+
+def pairs_of_wires(pairs: Pairs, n_wires: int) -> Tensor:
+    """Places of the pairs of each wire (integer Tensor (max_degree, n_wires)), padded by len(pairs)."""
+    places: list[list[int]] = [[] for _ in range(n_wires)]
+    for place, pair in enumerate(pairs):
+        for wire in pair:
+            places[wire].append(place)
+    degree = max(map(len, places))
+    table = [of + [len(pairs)] * (degree - len(of)) for of in places]
     return torch.tensor(table, dtype=torch.long).reshape(n_wires, degree).T.contiguous()
 
 

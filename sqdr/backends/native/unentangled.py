@@ -41,7 +41,7 @@ class Unentangled(MatrixMethod):
 
         return UnentangledByKernels(self)
 
-    def values_of_matrices(self, matrices: Tensor, couplings: Tensor) -> Tensor:  # noqa: ARG002
+    def values_of_matrices(self, matrices: Tensor, couplings: Tensor, *_: Tensor) -> Tensor:  # noqa: ARG002
         first, *later = matrices.unbind(2)
         vector = first[:, 0] + first[:, 1]  # |0> has <I> = <Z> = 1
         for matrix in later:
