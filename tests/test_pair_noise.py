@@ -136,5 +136,5 @@ class OnWires(sqdr.ReuploadCircuit):
 
 @pytest.mark.parametrize("noise", [OF_PAIRS, DIRECTED], ids=["pairs", "directions"])
 def test_a_backend_without_it_refuses_it(noise):
-    with pytest.raises(sqdr.ArgumentError, match="`noise` must be on single wires .* can: native"):
+    with pytest.raises(sqdr.ArgumentError, match=r"`noise` must be on single wires .* can: native"):
         OnWires(3, 2, noise=noise)

@@ -1,7 +1,7 @@
 """Random members of the family, with noise in every place: each backend and method beside PennyLane.
 
-PennyLane applies gate after gate and Kraus operator after Kraus operator, and shares no formula with the
-engines; `sqdr/backends/pennylane.py` is in turn checked against the reference for the published circuit.
+PennyLane applies gate after gate and Kraus operator after Kraus operator, and shares no formula with
+the engines; `sqdr/backends/pennylane.py` is itself checked beside the reference.
 """
 
 import math
