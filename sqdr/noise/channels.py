@@ -377,9 +377,10 @@ class TwoWireDepolarizing(NoiseProcess):
     p: Number | Sequence[float]
 
     def __post_init__(self) -> None:
-        if isinstance(self.p, Strength):
+        given: Any = self.p
+        if isinstance(given, Strength):
             must = "be a number or a tensor, one or one for each pair"
-            raise argument_error(self.argument, must, f"is {self.p!r}, which is of wires")
+            raise argument_error(self.argument, must, f"is {given!r}, which is of wires")
         super().__post_init__()
 
     @property

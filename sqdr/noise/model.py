@@ -168,8 +168,8 @@ class NoiseModel:
             place: [channel_to_plain(channel) for channel in getattr(self, place)] for place in PLACES
         }
         error = self.readout_error
-        is_directed = isinstance(error, ReadoutError)
-        return plain | {"readout_error": error.to_plain() if is_directed else to_plain(error)}
+        of_bit = error.to_plain() if isinstance(error, ReadoutError) else to_plain(error)
+        return plain | {"readout_error": of_bit}
 
     def named_strengths(self) -> Iterator[tuple[str, str, Number | Strength]]:
         """Each strength, readout error last, with its name in the model and that in messages.
