@@ -28,6 +28,21 @@ AXES = "XYZ"
 _FACTOR = re.compile(r"([XYZ])([0-9]{1,9})")
 
 
+#: The arguments that choose a member of the family, with their defaults: the published circuit.
+FAMILY: dict[str, Any] = {
+    "encoding": "Rot",
+    "rotation": "Rot",
+    "inputs": "repeat",
+    "scaling": False,
+    "entangler": "CZ",
+    "entanglement": "linear",
+    "observables": "Z",
+}
+
+#: The names of the tensors of gates that a circuit trains.
+TRAINED = ("weights", "scales", "couplings")
+
+
 @dataclass(frozen=True)
 class Ansatz:
     """One member of the family that `ReuploadCircuit` describes, its words spelt out.
@@ -53,6 +68,33 @@ class Ansatz:
     pairs: Pairs
     observables: tuple[PauliWord, ...]
 
+    @classmethod
+    def chosen(cls, n_wires: int, n_blocks: int, **family: Any) -> Ansatz:
+        """The member that arguments of `ReuploadCircuit` choose, checked.
+
+        Args:
+            n_wires, n_blocks (ints): sizes, checked already.
+            **family: arguments among those of `FAMILY`.
+
+        Raises:
+            ValueError: if one is out of its domain.
+        """
+        chosen = FAMILY | family
+        scaling = chosen["scaling"]
+        if not isinstance(scaling, bool):
+            raise argument_error("scaling", "be True or False", f"is {scaling!r}")
+        return cls(
+            n_wires,
+            n_blocks,
+            axes_of("encoding", chosen["encoding"]),
+            axes_of("rotation", chosen["rotation"]),
+            one_of("inputs", chosen["inputs"], Inputs),
+            scaling,
+            one_of("entangler", chosen["entangler"], Entangler),
+            entangled_pairs(chosen["entanglement"], n_wires),
+            pauli_words(chosen["observables"], n_wires),
+        )
+
     @property
     def n_inputs(self) -> int:
         """In how many blocks features differ: all, or one that stands for all."""
@@ -61,6 +103,20 @@ class Ansatz:
     @property
     def n_features(self) -> int:
         return self.n_inputs * self.n_wires * len(self.encoding)
+
+    @property
+    def n_outputs(self) -> int:
+        return len(self.observables)
+
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """The shapes of the tensors that are trained, by their names among `TRAINED`."""
+        of_wires = self.n_blocks, self.n_wires
+        shapes: dict[str, tuple[int, ...]] = {"weights": (*of_wires, len(self.rotation))}
+        if self.scaling:
+            shapes["scales"] = (*of_wires, len(self.encoding))
+        if self.entangler == "ZZ":
+            shapes["couplings"] = (self.n_blocks - 1, len(self.pairs))
+        return shapes
 
     @property
     def differs_between_blocks(self) -> bool:

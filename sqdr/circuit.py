@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 
 from sqdr.ansatz import (
+    FAMILY,
+    TRAINED,
     Ansatz,
     Entanglement,
     Entangler,
@@ -20,9 +22,6 @@ from sqdr.ansatz import (
     Pairs,
     all_wires,
     axes_of,
-    entangled_pairs,
-    one_of,
-    pauli_words,
     shown_word,
 )
 from sqdr.bounds import MAX_SHOTS, MAX_SIZE
@@ -47,18 +46,6 @@ Capability = Literal[
 FAMILY_CAPABILITIES: frozenset[Capability] = frozenset({"axes", "inputs", "couplings", "observables"})
 #: What stands for a backend: its name, or its class.
 Backend = Union[str, "type[ReuploadCircuit]"]
-
-
-#: The arguments that choose a member of the family, with their defaults: the published circuit.
-FAMILY: dict[str, Any] = {
-    "encoding": "Rot",
-    "rotation": "Rot",
-    "inputs": "repeat",
-    "scaling": False,
-    "entangler": "CZ",
-    "entanglement": "linear",
-    "observables": "Z",
-}
 
 
 class ReuploadCircuit(nn.Module, ABC):
@@ -147,6 +134,8 @@ class ReuploadCircuit(nn.Module, ABC):
 
     #: What the backend can do itself, beyond the published circuit, exact, noiseless and in float32.
     capabilities: ClassVar[frozenset[Capability]] = frozenset()
+    scales: nn.Parameter | None
+    couplings: nn.Parameter | None
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
@@ -177,10 +166,6 @@ class ReuploadCircuit(nn.Module, ABC):
         super().__init__()
         n_wires = check_integer("n_wires", n_wires, 1, MAX_SIZE)
         n_blocks = check_integer("n_blocks", n_blocks, 1, MAX_SIZE)
-        axes = axes_of("encoding", encoding), axes_of("rotation", rotation)
-        inputs, entangler = one_of("inputs", inputs, Inputs), one_of("entangler", entangler, Entangler)
-        if not isinstance(scaling, bool):
-            raise argument_error("scaling", "be True or False", f"is {scaling!r}")
         if noise is not None and not isinstance(noise, NoiseModel):
             raise argument_error("noise", "be a NoiseModel or None", f"is {noise!r}")
         self.shots = shots
@@ -189,6 +174,20 @@ class ReuploadCircuit(nn.Module, ABC):
         dtype = dtype or torch.get_default_dtype()
         if dtype not in (torch.float32, torch.float64):
             raise argument_error("dtype", "be torch.float32 or torch.float64", f"is {dtype}")
+        axes = axes_of("encoding", encoding), axes_of("rotation", rotation)
+        self.weights = nn.Parameter(torch.empty(n_blocks, n_wires, len(axes[1]), dtype=dtype))
+        # After the weights, which torch refuses to make for more wires than memory can hold.
+        self._ansatz = Ansatz.chosen(
+            n_wires,
+            n_blocks,
+            encoding=encoding,
+            rotation=rotation,
+            inputs=inputs,
+            scaling=scaling,
+            entangler=entangler,
+            entanglement=entanglement,
+            observables=observables,
+        )
         self._refuse_unless_capable("noise", "noise", noise or None, None)
         needs_more = noise and (noise.is_directed or noise.strengths_of_pairs())
         self._refuse_unless_capable("device-noise", "noise", noise, "on single wires", not needs_more)
@@ -198,24 +197,19 @@ class ReuploadCircuit(nn.Module, ABC):
         self._refuse_unless_capable("inputs", "inputs", inputs, "repeat")
         self._refuse_unless_capable("inputs", "scaling", scaling, False)
         self._refuse_unless_capable("couplings", "entangler", entangler, "CZ")
-        self.weights = nn.Parameter(torch.empty(n_blocks, n_wires, len(axes[1]), dtype=dtype))
-        # After the weights, which torch refuses to make for more wires than memory can hold.
-        pairs = entangled_pairs(entanglement, n_wires)
-        words = pauli_words(observables, n_wires)
-        sizes = n_wires, n_blocks
-        self._ansatz = Ansatz(*sizes, *axes, inputs, scaling, entangler, pairs, words)
-        is_published = words == all_wires("Z", n_wires)
+        is_published = self._ansatz.observables == all_wires("Z", n_wires)
         self._refuse_unless_capable("observables", "observables", observables, "Z", is_published)
         self._encoding, self._rotation = encoding, rotation
-        self._entanglement = entanglement if isinstance(entanglement, str) else pairs
+        self._entanglement = entanglement if isinstance(entanglement, str) else self.pairs
         is_letter = isinstance(observables, str)
         self._observables: Observables = (
             observables if is_letter else tuple(map(shown_word, self._ansatz.observables))
         )
-        scales = torch.empty(n_blocks, n_wires, len(axes[0]), dtype=dtype) if scaling else None
-        self.scales = None if scales is None else nn.Parameter(scales)
-        couplings = torch.empty(n_blocks - 1, len(pairs), dtype=dtype) if entangler == "ZZ" else None
-        self.couplings = None if couplings is None else nn.Parameter(couplings)
+        shapes = self._ansatz.shapes()
+        for name in ("scales", "couplings"):
+            is_there = name in shapes
+            made = nn.Parameter(torch.empty(shapes[name], dtype=dtype)) if is_there else None
+            self.register_parameter(name, made)
         self._generator: torch.Generator | None = None
         self._home_of_generator = home()
         self._register_noise(noise or NoiseModel())
@@ -375,7 +369,7 @@ class ReuploadCircuit(nn.Module, ABC):
 
     def trained_tensors(self) -> list[Tensor]:
         """The tensors of the gates: weights, and scales and couplings if there are any."""
-        return [t for t in (self.weights, self.scales, self.couplings) if t is not None]
+        return [t for name in TRAINED if (t := getattr(self, name)) is not None]
 
     @property
     def is_pure(self) -> bool:
@@ -405,7 +399,7 @@ class ReuploadCircuit(nn.Module, ABC):
 
     @property
     def n_outputs(self) -> int:
-        return len(self._ansatz.observables)
+        return self._ansatz.n_outputs
 
     @property
     def encoding(self) -> str:

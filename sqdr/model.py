@@ -32,8 +32,8 @@ class SQDR_CNN(nn.Module):
     """The hybrid spiking-quantum image classifier of arXiv 2512.03895.
 
     The positional arguments are those of the published code, and the architecture is its own with two
-    faults mended: the spiking front end yields the 3 * n_wires angles that the circuit reads, and
-    nothing is kept from one call to the next. The defaults differ from it in two, which train: a ReLU
+    faults mended: the spiking front end yields as many angles as the circuit reads, and nothing is
+    kept from one call to the next. The defaults differ from it in two, which train: a ReLU
     on the logits leaves many of them dead from the start, and angles are up to pi instead of 1.
     `published` has the published defaults.
 
@@ -54,20 +54,22 @@ class SQDR_CNN(nn.Module):
         width (int): factor of the front end's channels. Default: 1.
         angle_scale (float): factor from firing rates to angles in radians. Default: pi.
         spiking (nn.Module or None): takes the place of the spiking front end, for images (batch,
-            in_channels, height, width) to firing rates (batch, 3 * n_wires). Default: None.
-        circuit (nn.Module or None): takes the place of the circuit, for angles (batch, 3 * n_wires) to
-            (batch, n_wires); `backend`, `noise` and the other arguments of a circuit then must not be
-            given. Default: None. A model with parts of another kind is not saved.
-        head (str or None): what makes logits of the n_wires expectation values: "linear", a linear
-            layer; "linear-relu", the published one, with a ReLU on the logits; "none", which returns
-            the expectation values themselves, n_wires of them. Default: None, which is "linear", or
-            "none" if `use_mlp` is False.
-        **options: further options of the backend.
+            in_channels, height, width) to firing rates (batch, circuit.n_features). Default: None.
+        circuit (nn.Module or None): takes the place of the circuit, for angles (batch, n_features) to
+            (batch, n_outputs), which are 3 * n_wires and n_wires unless it is a `ReuploadCircuit`;
+            `backend`, `noise` and the other arguments of a circuit then must not be given. Default:
+            None. A model with parts of another kind is not saved.
+        head (str or None): what makes logits of the expectation values: "linear", a linear layer;
+            "linear-relu", the published one, with a ReLU on the logits; "none", which returns the
+            expectation values themselves. Default: None, which is "linear", or "none" if `use_mlp` is
+            False.
+        **options: the other arguments of `ReuploadCircuit`, such as `observables` and `scaling`, and
+            options of the backend.
 
     Attributes:
         T, in_channels, num_class, width, head_name: as given; they cannot be set.
         angle_scale (float): as given; it can be.
-        circuit (nn.Module): maps angles (batch, 3 * n_wires) to expectation values (batch, n_wires).
+        circuit (nn.Module): maps angles (batch, n_features) to expectation values (batch, n_outputs).
         quantum (ReuploadCircuit or None): the circuit, unless a classical module has taken its place.
         backend (str, class or None): that of the circuit, by its name or, if it is not registered, its
             class.
@@ -75,7 +77,8 @@ class SQDR_CNN(nn.Module):
 
     Shape:
         images (Tensor of shape (batch, in_channels, height, width)): in [0, 1], at least 8 x 8.
-        returns (Tensor of shape (batch, num_class)): logits, or (batch, n_wires) with head="none".
+        returns (Tensor of shape (batch, num_class)): logits, or with head="none" the expectation
+            values (batch, n_outputs).
 
     Raises:
         ValueError: if an argument is out of its domain, or images are not what is stated above. In
@@ -132,13 +135,16 @@ class SQDR_CNN(nn.Module):
         else:
             given = {"backend": backend, "qdr_block": qdr_block, **of_circuit}
             _check_own_circuit(circuit, n_wires, given)
+        n_features, n_outputs = 3 * n_wires, n_wires
+        if isinstance(circuit, ReuploadCircuit):
+            n_features, n_outputs = circuit.n_features, circuit.n_outputs
         if spiking is None:
-            spiking = SpikingEncoder(self.T, self.in_channels, 3 * n_wires, self.width)
+            spiking = SpikingEncoder(self.T, self.in_channels, n_features, self.width)
         elif not isinstance(spiking, nn.Module):
             raise argument_error("spiking", "be a module or None", f"is {spiking!r}")
         self.spiking = spiking
         self.circuit = circuit
-        self.head = build_head(head, n_wires, self.num_class)
+        self.head = build_head(head, n_outputs, self.num_class)
 
     @classmethod
     def published(
@@ -220,7 +226,7 @@ class SQDR_CNN(nn.Module):
         return ImageTransform(self.in_channels, self.about.image_size if self.about else None)
 
     def angles(self, images: Tensor) -> Tensor:
-        """What the circuit reads: scaled firing rates (batch, 3 * n_wires), in radians."""
+        """What the circuit reads: scaled firing rates (batch, n_features), in radians."""
         self._check(images)
         return self.angle_scale * cast(Tensor, self.spiking(images))
 
@@ -330,9 +336,9 @@ def _check_own_circuit(circuit: Any, n_wires: int, given: Mapping[str, Any]) -> 
         raise argument_error("n_wires", f"be the {circuit.n_wires} of `circuit`", f"is {n_wires}")
 
 
-def build_head(head: Head, n_wires: int, num_class: int) -> nn.Module:
-    """What makes logits (..., num_class) of expectation values (..., n_wires)."""
+def build_head(head: Head, n_outputs: int, num_class: int) -> nn.Module:
+    """What makes logits (..., num_class) of expectation values (..., n_outputs)."""
     if head == "none":
         return nn.Identity()
-    linear = nn.Linear(n_wires, num_class)
+    linear = nn.Linear(n_outputs, num_class)
     return linear if head == "linear" else nn.Sequential(linear, nn.ReLU())

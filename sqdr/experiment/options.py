@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from sqdr.ansatz import FAMILY, Ansatz, Entangler, Inputs
 from sqdr.bounds import MAX_ARGUMENTS, MAX_IMAGE_SIZE
 from sqdr.experiment.data_names import check_data_name
 from sqdr.model import Head
@@ -152,7 +153,13 @@ class ModelOptions:
         head: "linear-relu" (published), "linear" or "none".
         init_mode: "normal" or "uniform" initial circuit weights.
         init_range: bounds of the initial circuit weights, in radians.
-        entanglement: "none", "linear", "circular", or pairs of wires such as [[0, 1], [1, 3]].
+        encoding: axes of the rotations that take data, "Rot", which is "ZYZ", or a word of X, Y and Z.
+        rotation: likewise of the trained rotations.
+        inputs: "repeat", every block reads the same features, or "split", each reads its own.
+        scaling: whether each angle of the data has a trained factor.
+        entangler: "CZ", or "ZZ" with trained couplings.
+        entanglement: "none", "linear", "circular", "full", or pairs of wires such as [[0, 1], [1, 3]].
+        observables: "Z", "X" or "Y" of every wire, or Pauli words such as [Z0, X1 X2].
         backend: name of a backend, see `sqdr backends`.
         shots: measurements for each expectation value; none stands for exact ones.
         device: device of the backend's simulator, for instance lightning.qubit of PennyLane.
@@ -170,7 +177,13 @@ class ModelOptions:
     head: Head = "linear"
     init_mode: Literal["normal", "uniform"] = "normal"
     init_range: tuple[float, float] = (0.0, 2 * math.pi)
-    entanglement: Literal["none", "linear", "circular"] | Sequence[tuple[int, int]] = "linear"
+    encoding: str = FAMILY["encoding"]
+    rotation: str = FAMILY["rotation"]
+    inputs: Inputs = FAMILY["inputs"]
+    scaling: bool = FAMILY["scaling"]
+    entangler: Entangler = FAMILY["entangler"]
+    entanglement: Literal["none", "linear", "circular", "full"] | Sequence[tuple[int, int]] = "linear"
+    observables: str | Sequence[str] = FAMILY["observables"]
     backend: str = "native"
     shots: int | None = None
     device: str | None = None
@@ -187,10 +200,16 @@ class ModelOptions:
         _set(self, angle_scale=check_number("angle_scale", self.angle_scale))
         if self.shots is not None:
             _set(self, shots=check_integer("shots", self.shots, 1))
+        Ansatz.chosen(self.n_wires, self.qdr_block, **self.family)
         if self.circuit in ("mlp", "none") and (noise := build_noise(self.noise)):
             raise argument_error("noise", f'be empty for circuit "{self.circuit}"', f"is {noise}")
         if self.head == "none" and self.circuit == "none":
             raise argument_error("head", 'not be "none" for circuit "none"', "is")
+
+    @property
+    def family(self) -> dict[str, Any]:
+        """The arguments that choose a member of the family of circuits."""
+        return {name: getattr(self, name) for name in FAMILY}
 
 
 @dataclass(frozen=True)

@@ -19,6 +19,7 @@ from typing import Any, Literal, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
+from sqdr.ansatz import TRAINED
 from sqdr.circuit import Backend, ReuploadCircuit
 from sqdr.errors import MissingPackageError
 from sqdr.files import UNFINISHED
@@ -29,6 +30,7 @@ from sqdr.pretrained.config import (
     CONFIG,
     MODEL_TYPE,
     PretrainedConfig,
+    ansatz_of,
     existing,
     from_json,
     is_ours,
@@ -127,10 +129,10 @@ def _read_weights(file: Path, config: PretrainedConfig) -> dict[str, Tensor]:
 def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: PretrainedConfig) -> None:
     """Compare the tensors that there are with those of the model, which is not built for it."""
     arguments = config.arguments
-    n_wires, n_blocks = arguments["n_wires"], arguments["qdr_block"]
+    ansatz = ansatz_of(arguments)
     parts = _classical_parts(arguments)
     expected = {name: tuple(t.shape) for name, t in parts.state_dict().items()}
-    expected["circuit.weights"] = (n_blocks, n_wires, 3)
+    expected |= {f"circuit.{name}": shape for name, shape in ansatz.shapes().items()}
     for name, _, strength in (arguments["noise"] or NoiseModel()).named_strengths():
         if isinstance(strength, Tensor):
             expected[f"circuit.{name}"] = tuple(strength.shape)
@@ -147,18 +149,22 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: PretrainedConfi
 
 def _classical_parts(arguments: Mapping[str, Any]) -> nn.ModuleDict:
     """Front end and head of the model that the arguments describe, without values."""
-    n_wires = arguments["n_wires"]
-    sizes = arguments["T"], arguments["in_channels"], 3 * n_wires, arguments["width"]
+    ansatz = ansatz_of(arguments)
+    sizes = arguments["T"], arguments["in_channels"], ansatz.n_features, arguments["width"]
     with torch.device("meta"):
-        head = build_head(arguments["head"], n_wires, arguments["num_class"])
+        head = build_head(arguments["head"], ansatz.n_outputs, arguments["num_class"])
         return nn.ModuleDict({"spiking": SpikingEncoder(*sizes), "head": head})
 
 
-class _MeanOfAngles(nn.Module):
-    """Stands for the circuit where the parts around it are compared."""
+class _MeansOfAngles(nn.Module):
+    """Stands for the circuit where the parts around it are compared: as many outputs, of all angles."""
+
+    def __init__(self, n_outputs: int) -> None:
+        super().__init__()
+        self.n_outputs = n_outputs
 
     def forward(self, angles: Tensor) -> Tensor:
-        return angles.reshape(len(angles), -1, 3).mean(-1)
+        return nn.functional.adaptive_avg_pool1d(angles, self.n_outputs)
 
 
 def _check_computation(model: SQDR_CNN, config: PretrainedConfig) -> None:
@@ -174,7 +180,7 @@ def _check_computation(model: SQDR_CNN, config: PretrainedConfig) -> None:
     if circuit._forward_pre_hooks:
         raise argument_error("circuit", must, "has been changed by a hook")
     parts = _classical_parts(config.arguments)
-    stand_in = _MeanOfAngles()
+    stand_in = _MeansOfAngles(circuit.n_outputs)
     changed = copy.deepcopy(model, memo={id(circuit): stand_in}).cpu()
     parts.load_state_dict(changed.state_dict(), assign=True)
     size = config.image_size or 16
@@ -197,7 +203,7 @@ def _has_other_methods(circuit: ReuploadCircuit) -> bool:
 
 def _is_strength(name: str) -> bool:
     """Whether a tensor of a model is a strength of its noise."""
-    return name.startswith("circuit.") and name != "circuit.weights"
+    return name.startswith("circuit.") and name.removeprefix("circuit.") not in TRAINED
 
 
 def _check_finite(weights: Mapping[str, Tensor]) -> None:

@@ -86,16 +86,28 @@ def _parts(model: SQDR_CNN, circuit: ReuploadCircuit) -> list[tuple[str, str, st
     """Part, what it is, and its number of parameters."""
     first = 2 * model.in_channels * model.width
     widths = f"{model.in_channels}, {first}, {2 * first} and {4 * first} channels"
-    named = isinstance(circuit.entanglement, str)
-    entanglement = circuit.entanglement if named else f"{len(circuit.pairs)} pairs of wires"
     what = {
         "spiking": f"3 convolutions between {widths}, integrate-and-fire neurons, {model.T} time steps",
-        "circuit": f"{circuit.n_wires} wires, {circuit.n_blocks} blocks, entanglement {entanglement}",
+        "circuit": f"{circuit.n_wires} wires, {circuit.n_blocks} blocks, {_family(circuit)}",
         "head": model.head_name,
         "whole model": "",
     }
     modules = {"spiking": model.spiking, "circuit": circuit, "head": model.head, "whole model": model}
     return [(name, what[name], f"{_count(module):,}") for name, module in modules.items()]
+
+
+def _family(circuit: ReuploadCircuit) -> str:
+    """The entanglement, and in what else the circuit is not the published one."""
+    shown = []
+    for name, value in circuit.family().items():
+        if value is True:
+            shown.append(name)
+        elif name == "observables" and not isinstance(value, str):
+            shown.append(f"{len(value)} observables")
+        else:
+            of_pairs = f"{len(circuit.pairs)} pairs of wires"
+            shown.append(f"{name} {value if isinstance(value, str) else of_pairs}")
+    return ", ".join(shown)
 
 
 def _count(module: nn.Module) -> int:

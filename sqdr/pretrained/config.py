@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import reprlib
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from sqdr.ansatz import entangled_pairs
+from sqdr.ansatz import FAMILY, Ansatz
 from sqdr.bounds import MAX_ARGUMENTS, MAX_IMAGE_SIZE
 from sqdr.model import SQDR_CNN
 from sqdr.noise import NoiseModel
@@ -24,6 +24,7 @@ MODEL_TYPE = "sqdr-cnn"
 FORMAT_VERSION = 1
 
 _MAX_PAIRS = 10_000
+_MAX_OBSERVABLES = 10_000
 _MAX_BYTES = 2**20
 
 
@@ -131,11 +132,21 @@ def _arguments(model: SQDR_CNN) -> dict[str, Any]:
         "init_range": circuit.init_range,
         "backend": model.backend,
         "noise": circuit.noise.to_dict() if circuit.noise else None,
-        "entanglement": circuit.entanglement,
+        **circuit.family(),
         "width": model.width,
         "angle_scale": model.angle_scale,
         "head": model.head_name,
     }
+
+
+def ansatz_of(arguments: Mapping[str, Any]) -> Ansatz:
+    """The member of the family that arguments of `SQDR_CNN` describe.
+
+    Raises:
+        ValueError: if one is out of its domain.
+    """
+    family = {name: arguments[name] for name in FAMILY if name in arguments}
+    return Ansatz.chosen(arguments["n_wires"], arguments["qdr_block"], **family)
 
 
 def _start_of(file: Path) -> bytes:
@@ -176,7 +187,8 @@ def from_json(text: bytes) -> PretrainedConfig:
     _check_keys("config", content, (*keys, "data"))
     _text("sqdr_version", content["sqdr_version"])
     arguments = _parsed_arguments(content["arguments"])
-    n_outputs = arguments["n_wires" if arguments["head"] == "none" else "num_class"]
+    has_head = arguments["head"] != "none"
+    n_outputs = arguments["num_class"] if has_head else ansatz_of(arguments).n_outputs
     names = content["class_names"]
     names = map(str, range(n_outputs)) if names is None else _list("class_names", names, n_outputs)
     size = content["image_size"]
@@ -196,7 +208,7 @@ def from_json(text: bytes) -> PretrainedConfig:
 
 def _parsed_arguments(arguments: Any) -> dict[str, Any]:
     others = ("init_mode", "init_range", "backend", "noise", "entanglement", "angle_scale", "head")
-    _check_keys("arguments", arguments, (*MAX_ARGUMENTS, *others))
+    _check_keys("arguments", arguments, (*MAX_ARGUMENTS, *others), optional=tuple(FAMILY))
     for name, largest in MAX_ARGUMENTS.items():
         _integer(name, arguments[name], largest)
     _choice("init_mode", arguments["init_mode"], ("normal", "uniform"))
@@ -204,13 +216,8 @@ def _parsed_arguments(arguments: Any) -> dict[str, Any]:
     if low >= high:
         raise argument_error("init_range", "have its lower bound first", f"is {[low, high]}")
     _text("backend", arguments["backend"])
-    noise, entanglement = arguments["noise"], arguments["entanglement"]
-    if isinstance(entanglement, str):
-        _choice("entanglement", entanglement, ("none", "linear", "circular"))
-    elif len(_list("entanglement", entanglement)) > _MAX_PAIRS:
-        raise argument_error("entanglement", f"have at most {_MAX_PAIRS:,} pairs", "has more")
-    else:
-        entangled_pairs(entanglement, arguments["n_wires"])
+    noise = arguments["noise"]
+    _check_family(arguments)
     _number("angle_scale", arguments["angle_scale"])
     _choice("head", arguments["head"], ("linear-relu", "linear", "none"))
     if noise is not None:
@@ -219,7 +226,20 @@ def _parsed_arguments(arguments: Any) -> dict[str, Any]:
     return {**arguments, "noise": noise}
 
 
-def _check_keys(name: str, value: Any, keys: Sequence[str]) -> None:
+def _check_family(arguments: Mapping[str, Any]) -> None:
+    """What is long is refused before it is looked at."""
+    for name in ("encoding", "rotation"):
+        _text(name, arguments.get(name, FAMILY[name]))
+    for name, largest in (("entanglement", _MAX_PAIRS), ("observables", _MAX_OBSERVABLES)):
+        value = arguments.get(name, FAMILY[name])
+        if isinstance(value, str):
+            _text(name, value)
+        elif len(_list(name, value)) > largest:
+            raise argument_error(name, f"have at most {largest:,} entries", "has more")
+    ansatz_of(arguments)
+
+
+def _check_keys(name: str, value: Any, keys: Sequence[str], optional: Sequence[str] = ()) -> None:
     must = f"hold {', '.join(keys)} and nothing else"
     if not isinstance(value, dict):
         raise argument_error(name, must, f"is {reprlib.repr(value)}")
@@ -227,7 +247,7 @@ def _check_keys(name: str, value: Any, keys: Sequence[str]) -> None:
         if key not in value:
             raise argument_error(name, must, f"lacks {key}")
     for key in value:
-        if key not in keys:
+        if key not in keys and key not in optional:
             raise argument_error(name, must, f"holds {reprlib.repr(key)}")
 
 

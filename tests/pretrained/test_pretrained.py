@@ -4,6 +4,7 @@ import copy
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 
@@ -32,6 +33,17 @@ def noise_of_tensors(strength):
         (trained, sqdr.BitFlip([0.01, 0.02, strength]), sqdr.BitFlip(OnLastWire(0.1)))
     )
 
+
+#: A member of the family that differs from the published circuit in everything.
+MEMBER = {
+    "encoding": "YX",
+    "rotation": "ZXYZ",
+    "inputs": "split",
+    "scaling": True,
+    "entangler": "ZZ",
+    "entanglement": "full",
+    "observables": ["Z0", "X1 Y2"],
+}
 
 FILES = {"README.md", "config.json", "model.safetensors"}
 
@@ -91,6 +103,8 @@ def change_config(folder, key, value):
         {"backend": "pennylane", "noise": NOISE},
         {"backend": "torchquantum"},
         {"backend": "pennylane", "dtype": torch.float64},
+        MEMBER,
+        MEMBER | {"head": "none", "entanglement": [(0, 2)], "observables": "X"},
     ],
     ids=lambda options: "-".join(options) or "default",
 )
@@ -532,10 +546,14 @@ def test_foreign_config(text, message, folder):
         ("arguments.init_range", [0, 1, 2], "`init_range` must be a list of 2 entries"),
         ("arguments.init_range", [1, 0], r"`init_range` must have its lower bound first"),
         ("arguments.backend", "../plugin\n", "`backend` must be a printable text"),
-        ("arguments.entanglement", "/etc/passwd", "`entanglement` must be one of"),
+        ("arguments.entanglement", "/etc/passwd", "`entanglement` must be .*, but is"),
         ("arguments.entanglement", [[0, 5]], r"`entanglement` must .*, but holds \[0, 5\]"),
         ("arguments.entanglement", [["x" * 10_000, 0]], "`entanglement` must .*, but holds"),
-        ("arguments.entanglement", [[0, 1]] * 10_001, "`entanglement` must have at most 10,000 pairs"),
+        (
+            "arguments.entanglement",
+            [[0, 1]] * 10_001,
+            "`entanglement` must have at most 10,000 ",
+        ),
         ("arguments.noise", "BitFlip", "`noise` must"),
         ("arguments.noise", {"after_rotation": []}, "`noise` must hold .*, but lacks"),
         ("class_names", "cat", "`class_names` must be a list of 4 entries"),
@@ -638,6 +656,32 @@ def test_without_safetensors_the_remedy_is_named(tmp_path, monkeypatch):
         model_of().save_pretrained(tmp_path / "saved")
 
 
+def test_the_config_of_the_published_circuit_names_its_entanglement_alone(folder):
+    written = json.loads((folder / "config.json").read_text())["arguments"]
+    assert set(written) & set(MEMBER) == {"entanglement"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("arguments.encoding", "ZQ", "`encoding` must be"),
+        ("arguments.rotation", "Z" * 201, "`rotation` must be"),
+        ("arguments.inputs", "once", "`inputs` must be"),
+        ("arguments.scaling", 1, "`scaling` must be"),
+        ("arguments.entangler", "CX", "`entangler` must be"),
+        ("arguments.observables", ["Z9"], "`observables` must be"),
+        ("arguments.observables", ["Z0"] * 10_001, "`observables` must have at most 10,000"),
+        ("arguments.observables", ["Z0"], "`head.weight` must"),
+        ("arguments.rotation", "X", "`circuit.weights` must"),
+    ],
+)
+def test_another_member_in_the_config(key, value, message, tmp_path):
+    model_of(**MEMBER).save_pretrained(tmp_path)
+    change_config(tmp_path, key, value)
+    with pytest.raises(ValueError, match=re.escape(message)):
+        NeverBuilt.from_pretrained(tmp_path)
+
+
 # The model card
 
 
@@ -678,6 +722,13 @@ def test_the_card_is_filled(tmp_path):
     assert "BitFlip 0.02, AmplitudeDamping 0.1 after rotations; Depolarizing 0.3333 after" in text
     assert "cat, dog" in text
     assert "12 x 12" in text
+
+
+def test_the_card_names_what_is_not_published(tmp_path):
+    model_of(**MEMBER).save_pretrained(tmp_path)
+    _, text = card_of(tmp_path)
+    assert "encoding YX, rotation ZXYZ, inputs split, scaling, entangler ZZ, entanglement full" in text
+    assert "2 observables" in text
 
 
 def test_the_card_of_a_model_without_a_story_claims_nothing(folder):

@@ -27,10 +27,12 @@ def take_weights(model: SQDR_CNN, path: Path, build: Any) -> None:
     """
     with torch.random.fork_rng(devices=[]):  # so that what follows is drawn as without it
         source = _model_in(path, model, build)
-    for name, there, here in zip(_NAMES, _architecture(source), _architecture(model), strict=True):
-        if there != here:
+    there = _architecture(source)
+    for name, here in _architecture(model).items():
+        if there.get(name) != here:
             must = "be a model with the architecture of the one to train"
-            raise argument_error("init_from", must, f"{path} has {name} {there}, not {here}")
+            but = f"{path} has {name} {there.get(name)}, not {here}"
+            raise argument_error("init_from", must, but)
     model.spiking.load_state_dict(source.spiking.state_dict())
     _take_what_fits(model.circuit, source.circuit)
     if _shapes(model.head) == _shapes(source.head):
@@ -61,14 +63,12 @@ def _model_in(path: Path, like: SQDR_CNN, build: Any) -> SQDR_CNN:
     return model
 
 
-_NAMES = ("T", "in_channels", "width", "angle_scale", "circuit", "n_wires", "n_blocks", "pairs")
-
-
-def _architecture(model: SQDR_CNN) -> tuple[Any, ...]:
+def _architecture(model: SQDR_CNN) -> dict[str, Any]:
     circuit = model.quantum
     kind = type(model.circuit).__name__ if circuit is None else "quantum"
-    of_circuit = (circuit.n_wires, circuit.n_blocks, circuit.pairs) if circuit else (None,) * 3
-    return model.T, model.in_channels, model.width, model.angle_scale, kind, *of_circuit
+    of_model = ("T", "in_channels", "width", "angle_scale")
+    of_front_end = {name: getattr(model, name) for name in of_model} | {"circuit": kind}
+    return of_front_end | ({} if circuit is None else vars(circuit.ansatz))
 
 
 def _shapes(module: nn.Module) -> dict[str, torch.Size]:

@@ -8,6 +8,7 @@ from typing import Any
 import lightning
 from torch import nn
 
+from sqdr.ansatz import FAMILY, Ansatz
 from sqdr.experiment.data.sets import ImageData
 from sqdr.experiment.options import ModelOptions, RunOptions, build_noise
 from sqdr.experiment.training.fine_tuning import take_weights
@@ -38,9 +39,10 @@ def prepare(options: RunOptions, initialise: bool = True) -> tuple[ImageData, SQ
 
 def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR_CNN:
     """A freshly initialised classifier, or the twin of one."""
-    if options.head == "none" and num_class != options.n_wires:
+    n_outputs = Ansatz.chosen(options.n_wires, options.qdr_block, **options.family).n_outputs
+    if options.head == "none" and num_class != n_outputs:
         raise argument_error(
-            "head", f'not be "none" for {num_class} classes', f"there are {options.n_wires} wires"
+            "head", f'not be "none" for {num_class} classes', f"the circuit has {n_outputs} outputs"
         )
     model = SQDR_CNN(
         options.T,
@@ -52,10 +54,10 @@ def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR
         options.init_range,
         backend=options.backend,
         noise=build_noise(options.noise),
-        entanglement=options.entanglement,
         width=options.width,
         angle_scale=options.angle_scale,
         head=options.head,
+        **options.family,
         **backend_options(options),
     )
     return make_twin(model, options.circuit)
@@ -82,9 +84,8 @@ def backend_options(options: ModelOptions) -> dict[str, Any]:
 
 
 #: Parameters of circuits that are options of the model or no options at all.
-_OF_MODEL = {"args", "kwargs", "options", "n_wires", "n_blocks"} | {
-    *("entanglement", "noise", "init_mode", "init_range")
-}
+_OF_MODEL = {"args", "kwargs", "options", "n_wires", "n_blocks", "noise", "init_mode", "init_range"}
+_OF_MODEL |= set(FAMILY)
 
 
 def count_parameters(model: nn.Module) -> int:

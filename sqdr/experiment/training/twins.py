@@ -47,13 +47,13 @@ def make_twin(model: SQDR_CNN, circuit: Variant) -> SQDR_CNN:
 
     Args:
         model (SQDR_CNN): a model with its circuit, which is changed.
-        circuit (str): "quantum" changes nothing; "frozen" keeps the circuit's weights as they are in
-            training; "mlp" puts a `WireMLP` in its place; "none" leaves it out, and a new head reads
-            the 3 * n_wires angles.
+        circuit (str): "quantum" changes nothing; "frozen" keeps the circuit's weights, scales and
+            couplings as they are in training; "mlp" puts a `WireMLP` in its place; "none" leaves it
+            out, and a new head reads its angles.
 
     Raises:
-        ValueError: if `circuit` is none of these, or "none" for a model without a head, or if the
-            model has no circuit.
+        ValueError: if `circuit` is none of these, or "none" for a model without a head, or "mlp" for a
+            circuit that has not three features and one output a wire, or if the model has no circuit.
     """
     if circuit not in get_args(Variant):
         raise argument_error("circuit", f"be one of {', '.join(get_args(Variant))}", f"is {circuit!r}")
@@ -63,14 +63,18 @@ def make_twin(model: SQDR_CNN, circuit: Variant) -> SQDR_CNN:
     if circuit == "none" and model.head_name == "none":
         raise argument_error("circuit", 'not be "none" for a model with head="none"', "is")
     n_wires, n_blocks = quantum.n_wires, quantum.n_blocks
+    if circuit == "mlp" and (quantum.n_features, quantum.n_outputs) != (3 * n_wires, n_wires):
+        but = f"it has {quantum.n_features} and {quantum.n_outputs} on {n_wires} wires"
+        raise argument_error("circuit", 'have 3 features and 1 output a wire for "mlp"', but)
     with torch.random.fork_rng(devices=[]):
         match circuit:
             case "frozen":
-                quantum.weights.requires_grad_(False)
+                for tensor in quantum.trained_tensors():
+                    tensor.requires_grad_(False)
             case "mlp":
                 model.circuit = WireMLP(n_wires, n_blocks).to(quantum.weights)
             case "none":
-                reads_angles = nn.Linear(3 * n_wires, model.num_class).to(quantum.weights)
+                reads_angles = nn.Linear(quantum.n_features, model.num_class).to(quantum.weights)
                 model.circuit = nn.Identity()
                 if isinstance(model.head, nn.Sequential):
                     model.head[0] = reads_angles

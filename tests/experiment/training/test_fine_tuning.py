@@ -15,9 +15,14 @@ SHORT = replace(TRAINING, epochs=1)
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A run whose last epoch is not its best."""
+    """A run whose last weights are not its best."""
     folder = tmp_path_factory.mktemp("runs") / "first"
-    return sqdr.experiment.train(replace(TRAINING, learning_rate=1.0, run=folder))
+    run = sqdr.experiment.train(replace(TRAINING, run=folder))
+    last = folder / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    checkpoint["state_dict"]["model.circuit.weights"] += 0.5
+    torch.save(checkpoint, last)
+    return run
 
 
 def weights_of(checkpoint):
@@ -69,7 +74,13 @@ def test_a_resumed_run_needs_the_first_one_no_more(run, tmp_path):
 
 @pytest.mark.parametrize(
     ("change", "message"),
-    [({"T": 3}, "has T 2, not 3"), ({"n_wires": 3}, "has n_wires 2, not 3"), ({"width": 2}, "width 1")],
+    [
+        ({"T": 3}, "has T 2, not 3"),
+        ({"n_wires": 3}, "has n_wires 2, not 3"),
+        ({"width": 2}, "width 1"),
+        ({"encoding": "XYX"}, "has encoding ZYZ, not XYX"),
+        ({"scaling": True}, "has scaling False, not True"),
+    ],
     ids=str,
 )
 def test_another_architecture_is_refused(change, message, run):

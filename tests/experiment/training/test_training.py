@@ -187,6 +187,25 @@ def test_a_head_without_a_learning_rate_stays_as_it_was(tmp_path):
     assert moved.abs().max() > 0
 
 
+def test_a_member_of_the_family_trains(tmp_path):
+    member = {
+        "encoding": "XY",
+        "rotation": "ZX",
+        "inputs": "split",
+        "scaling": True,
+        "entangler": "ZZ",
+        "entanglement": "full",
+        "observables": ["Z0", "X0 X1"],
+    }
+    options = [text for name, value in member.items() for text in (f"--model.{name}", str(value))]
+    assert main([*SMALL, *options, "--epochs", "1", "--run", str(tmp_path)]) == 0
+    circuit = sqdr.SQDR_CNN.from_pretrained(tmp_path / "model").circuit
+    assert circuit.family() == member | {"observables": ("Z0", "X0 X1")}
+    assert (circuit.scales - 1).abs().max() > 0
+    before = sqdr.create_circuit("native", 2, 2, **member)
+    assert [t.shape for t in circuit.trained_tensors()] == [t.shape for t in before.trained_tensors()]
+
+
 def test_a_model_without_a_head_trains(tmp_path):
     assert main([*SMALL, "--model.head", "none", "--epochs", "1", "--run", str(tmp_path)]) == 0
 
@@ -220,6 +239,8 @@ def test_noise_from_the_command_line(tmp_path):
         (["--model.noise.after_rotation", "{Foo: 1}"], "Argument `channel` must be one of BitFlip"),
         (["--model.noise.after_rotation", "{BitFlip: 2}"], "Argument `BitFlip.p` must be"),
         (["--model.head", "none", "--model.n_wires", "3"], "Argument `head` must not be"),
+        (["--model.encoding", "ZQ"], "Argument `encoding` must be"),
+        (["--model.observables", "[Z0, Z7]"], "Argument `observables` must be"),
         (["--data.name", "mnist"], "Data set mnist is not in datasets: allow its download"),
         (["--config", "no_such_file.yaml"], "no_such_file.yaml"),
     ],

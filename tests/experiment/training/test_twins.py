@@ -77,6 +77,17 @@ def test_a_frozen_circuit_computes_the_same_and_keeps_its_weights():
     assert frozen.spiking.layers[0].weight.grad.abs().max() > 0
 
 
+def test_all_that_the_gates_train_is_frozen():
+    frozen = model_of("frozen", scaling=True, entangler="ZZ")
+    assert not any(parameter.requires_grad for parameter in frozen.circuit.parameters())
+
+
+def test_the_head_reads_the_angles_of_a_member():
+    twin = model_of("none", encoding="X", inputs="split", scaling=True)
+    assert twin.head.in_features == 6
+    assert twin(images_of()).shape == (4, 10)
+
+
 @pytest.mark.parametrize(
     ("circuit", "options", "message"),
     [
@@ -84,6 +95,7 @@ def test_a_frozen_circuit_computes_the_same_and_keeps_its_weights():
         ("none", {"head": "none"}, 'Argument `head` must not be "none" for circuit "none", but is.'),
         ("mlp", {"noise": NoiseOptions({"BitFlip": 0.1})}, 'must be empty for circuit "mlp"'),
         ("none", {"noise": NoiseOptions(readout_error=0.1)}, 'must be empty for circuit "none"'),
+        ("mlp", {"observables": ["Z0"]}, 'must have 3 features and 1 output a wire for "mlp"'),
     ],
 )
 def test_refused(circuit, options, message):
