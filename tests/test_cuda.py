@@ -41,6 +41,38 @@ def test_values_and_gradients(backend, options, n_blocks, entanglement, noise):
     np.testing.assert_allclose(circuit.weights.grad.cpu(), of_weights, atol=tolerance, rtol=0)
 
 
+WORDS = {"observables": ["Z0", "X1 Y2", "Z0 Z3"]}
+SPLIT = {"encoding": "XY", "rotation": "ZXZ", "inputs": "split", "scaling": True, "entangler": "ZZ"}
+NOISE = sqdr.NoiseModel((sqdr.AmplitudeDamping([0.1, 0.2, 0.0, 0.3]),), (sqdr.BitFlip(0.05),), 0.02)
+OF_DEVICES = sqdr.NoiseModel(
+    (sqdr.Depolarizing(0.03),), (sqdr.TwoWireDepolarizing(0.1),), sqdr.ReadoutError(0.01, 0.03)
+)
+
+
+@pytest.mark.parametrize("noise", [None, NOISE, OF_DEVICES], ids=["noiseless", "noisy", "of devices"])
+@pytest.mark.parametrize("options", [SPLIT, WORDS, SPLIT | WORDS | {"entanglement": "full"}], ids=str)
+@pytest.mark.parametrize("n_blocks", [2, 3])
+@pytest.mark.parametrize("backend", ["native", "torchquantum", "pennylane"])
+def test_members_of_the_family_are_those_of_the_cpu(backend, n_blocks, options, noise):
+    if backend == "pennylane" and noise:
+        n_blocks = 2  # density matrices take their time
+    circuit = sqdr.create_circuit(
+        "native", 4, n_blocks, noise=noise, dtype=torch.float64, **options
+    ).to_backend(backend)
+    angles = torch.rand(5, circuit.n_features, dtype=circuit.weights.dtype)
+    expected = circuit(angles)
+    expected.square().sum().backward()
+    on_cuda = copy.deepcopy(circuit).cuda()
+    on_cuda.zero_grad()
+    values = on_cuda(angles.cuda())
+    values.square().sum().backward()
+    torch.testing.assert_close(values.cpu(), expected, atol=tolerance_of(backend), rtol=0)
+    tolerance = tolerance_of(backend, gradient=True)
+    for name, parameter in circuit.named_parameters():
+        found = on_cuda.get_parameter(name).grad.cpu()
+        torch.testing.assert_close(found, parameter.grad, atol=tolerance, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("n_blocks", "n_before"),
     [(2, 3), (3, 4)],  # PyTorch 2.11 cannot compile three blocks for a second number of samples
