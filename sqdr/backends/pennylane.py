@@ -185,6 +185,11 @@ class PennyLaneCircuit(ReuploadCircuit):
     ) -> list[Any]:
         ansatz = self.ansatz
         words = [ansatz.observables[output] for output in outputs]
+        if angles.is_cuda and self.device_name == "default.qubit":
+            # PennyLane 0.45 begins on the CPU, where batched rotations of one axis do not meet it.
+            ground = torch.zeros(2**self.n_wires, dtype=angles.dtype.to_complex(), device=angles.device)
+            ground[0] = 1
+            qml.StatePrep(ground, wires=range(self.n_wires), validate_norm=False)
         for block in range(self.n_blocks):
             of_block = angles[..., block, :, :] if ansatz.differs_between_blocks else angles
             for wire in range(self.n_wires):

@@ -73,7 +73,8 @@ class Compiled:
         kept: Tensors,  # noqa: ARG002
         needed: Sequence[bool],  # noqa: ARG002
     ) -> Tensors:
-        gradients: Tensors = self._gradients(grad, *inputs)
+        # That of a sum is spread from one number; other strides would be compiled anew.
+        gradients: Tensors = self._gradients(grad.contiguous(), *inputs)
         return gradients
 
 
