@@ -85,7 +85,8 @@ def members(draw, noisy):
     )
     if circuit.scaling:
         nn.init.uniform_(circuit.scales, 0.5, 1.5)
-    return circuit, 2 * math.pi * torch.rand(2, circuit.n_features, dtype=torch.float64)
+    samples = draw(st.sampled_from((1, 2) if noisy else (2, 11)))  # more than a vector holds
+    return circuit, 2 * math.pi * torch.rand(samples, circuit.n_features, dtype=torch.float64)
 
 
 def values_and_gradients(circuit, angles):

@@ -66,7 +66,7 @@ class CausalCone(MatrixMethod):
         return tables
 
     def kernels(self) -> Evaluation | None:
-        if self.shape.has_couplings or not self.shape.measures_z:
+        if self.shape.has_couplings or self.shape.most_factors > 1:
             return None
         from sqdr.backends.native.kernels.causal_cone import CausalConeByKernels
 

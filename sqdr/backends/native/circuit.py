@@ -169,11 +169,6 @@ class NativeCircuit(ReuploadCircuit):
         # Within a transform their tables would be tensors of it, without numbers in memory.
         if self._compile or kernels.problem() is not None or is_transformed(()):
             return False
-        if (
-            self.ansatz.encoding + self.ansatz.rotation != "ZYZZYZ"
-            or self.ansatz.differs_between_blocks
-        ):
-            return False
         if self._kernels is None and are_plain():  # their tables are arrays
             with torch.device("cpu"):
                 self._kernels = self._method.kernels()

@@ -2,9 +2,9 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import cached_property
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
@@ -45,6 +45,9 @@ class Shape:
     is_pure: bool
     n_pair_noises: int = 0
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {field.name: getattr(self, field.name) for field in fields(self)}  # nothing cached
+
     @property
     def n_wires(self) -> int:
         return self.ansatz.n_wires
@@ -70,6 +73,16 @@ class Shape:
     def most_factors(self) -> int:
         """Wires of the longest word."""
         return max(map(len, self.words))
+
+    @cached_property
+    def letters(self) -> tuple[str, ...]:
+        """The letters that are measured."""
+        return tuple(sorted({letter for word in self.words for _, letter in word}))
+
+    def measured_in(self, letter: str) -> tuple[list[int], list[int]]:
+        """Places of the words of one wire that are this letter, and their wires."""
+        places = [place for place, word in enumerate(self.words) if word[0][1] == letter]
+        return places, [self.words[place][0][0] for place in places]
 
     @cached_property
     def topology(self) -> Topology:

@@ -51,7 +51,7 @@ class PauliVector(MatrixMethod):
         return {"places": places, "source": source, "signs": signs}
 
     def kernels(self) -> Evaluation | None:
-        if self.shape.has_couplings or not self.shape.measures_z:
+        if self.shape.has_couplings or self.shape.most_factors > 1:
             return None
         from sqdr.backends.native.kernels.pauli_vector import PauliVectorByKernels
 

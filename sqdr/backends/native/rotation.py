@@ -64,6 +64,17 @@ def word_quaternions(angles: Tensor, axes: str) -> Tensor:
     return torch.stack(turned)
 
 
+def measured_as_z(quaternions: Tensor, letter: str) -> Tensor:
+    """Rotations (4, n_blocks, ...) behind which Z is what a letter is behind the given ones."""
+    if letter == "Z":
+        return quaternions
+    *before, last = quaternions.unbind(1)
+    w, x, y, z = (math.sqrt(0.5) * last).unbind(0)
+    # About the axis Y by a negative angle, or about X by a positive one.
+    turned = (w + y, x - z, y - w, z + x) if letter == "X" else (w - x, x + w, y - z, z + y)
+    return torch.stack((*before, torch.stack(turned)), dim=1)
+
+
 def transfer_matrices(quaternions: Tensor, noise: Tensor, *sides: Tensor) -> Tensor:
     """Pauli transfer matrices of every block on every wire, in the order I, Z, X, Y.
 

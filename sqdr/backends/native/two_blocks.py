@@ -18,10 +18,12 @@ from sqdr.backends.native.method import N_GENERAL, N_OF_PAIRS, Method, Shape
 from sqdr.backends.native.pauli_words import cost_of_words, tables_of_words, words_of_two_blocks
 from sqdr.backends.native.rotation import (
     general_noise,
+    measured_as_z,
     noise_of_matrices,
     pair_noise,
     transfer_matrices,
 )
+from sqdr.backends.words import word_tables
 from sqdr.noise import (
     BlochMap,
     NoiseModel,
@@ -46,20 +48,23 @@ class TwoBlocks(Method):
         return None if shape.n_blocks == 2 else f"there are {shape.n_blocks} blocks"
 
     def multiply_adds(self) -> int:
-        return 32 * self.shape.n_wires + (0 if self._is_simple else cost_of_words(self.shape))
+        return 32 * self.shape.n_wires + (0 if self._is_direct else cost_of_words(self.shape))
 
     def numbers_per_sample(self, needs_gradient: bool) -> int:  # noqa: ARG002
-        return 48 * self.shape.n_wires + (0 if self._is_simple else 2 * cost_of_words(self.shape))
+        return 48 * self.shape.n_wires + (0 if self._is_direct else 2 * cost_of_words(self.shape))
 
     def tables(self) -> Mapping[str, Tensor]:
         tables: dict[str, Tensor] = {}
         if self.shape.n_pair_noises:
             tables["pairs_of_wire"] = pairs_of_wires(self.shape.pairs, self.shape.n_wires)
-        if not self._is_simple:
+        if not self._is_direct:
             return {**tables, **tables_of_words(self.shape)}
         if self.shape.topology not in ("chain", "ring"):
             tables["neighbours"] = neighbour_table(self.shape.pairs, self.shape.n_wires)
-        return tables
+        wires, letters = word_tables(self.shape.words, 0)
+        used = torch.tensor(["IZXY".index(letter) for letter in self.shape.letters])
+        of_letter = (letters[0].unsqueeze(1) == used).int().argmax(1)
+        return tables | {"letters": used, "wires": wires[0], "of_letter": of_letter}
 
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
         n_wires, n_pairs = self.shape.n_wires, len(self.shape.pairs)
@@ -74,8 +79,11 @@ class TwoBlocks(Method):
                 of_pairs = pair_noise(between, factors, 2, n_pairs, like)
         if not (isinstance(first, BlochMap) and isinstance(last, BlochMap)):
             return *general_noise(first, last, 2, n_wires, like), *of_pairs
-        if self._is_simple:
-            return (noise_of_two_blocks(first, last, n_wires, like),)
+        if self._is_direct:
+            of_letters = (
+                noise_of_two_blocks(first, last, n_wires, like, p) for p in self.shape.letters
+            )
+            return (torch.cat(tuple(of_letters)),)
         return noise_of_matrices(first, last, 2, n_wires, like), *of_pairs
 
     def _on_one_wire(
@@ -100,18 +108,33 @@ class TwoBlocks(Method):
         return total
 
     def values(self, angles: Tensor, weights: Tensor, couplings: Tensor, *noise: Tensor) -> Tensor:
-        if len(noise) < N_GENERAL and self._is_simple:
-            return two_blocks(angles, weights, noise[0], self.on_neighbours)[0]
+        if len(noise) < N_GENERAL and self._is_direct:
+            if self._is_simple:
+                return two_blocks(angles, weights, noise[0], self.on_neighbours)[0]
+            return self._of_letters(self.quaternions(angles, weights), noise[0])
         has_pair_noise = self.shape.n_pair_noises and self.shape.most_factors > 1
         n_of_wires = len(noise) - (N_OF_PAIRS if has_pair_noise else 0)
         matrices = transfer_matrices(self.quaternions(angles, weights), *noise[:n_of_wires])
-        if self._is_simple:
-            return two_blocks_of_matrices(matrices, self.on_neighbours)
+        if self._is_direct:
+            tables = self.tables_on(angles.device)
+            values = two_blocks_of_matrices(matrices, tables["letters"], self.on_neighbours)
+            return values[tables["of_letter"], :, tables["wires"]].T
         tables = self.tables_on(angles.device)
         return words_of_two_blocks(matrices, couplings, self.shape, tables, noise[n_of_wires:])
 
+    def _of_letters(self, quaternions: Tensor, noise: Tensor) -> Tensor:
+        tables, letters = self.tables_on(quaternions.device), self.shape.letters
+        of_letters = zip(letters, noise.chunk(len(letters)), strict=True)
+        values = [
+            _from_vectors(
+                _vectors_of_rotations(measured_as_z(quaternions, letter)), own, self.on_neighbours
+            )[0]
+            for letter, own in of_letters
+        ]
+        return torch.stack(values)[tables["of_letter"], :, tables["wires"]].T
+
     def kernels(self) -> Evaluation | None:
-        if not self._is_simple:
+        if not self._is_direct:
             return None
         from sqdr.backends.native.kernels.two_blocks import TwoBlocksByKernels
 
@@ -124,13 +147,18 @@ class TwoBlocks(Method):
             return self.values(angles, weights, couplings, *noise)
         return evaluate(_OneNode(self), angles, weights, couplings, *noise)
 
-    @cached_property
+    @property
     def _is_simple(self) -> bool:
         """Whether the circuit is the published one, up to its pairs."""
         ansatz = self.shape.ansatz
         axes = ansatz.encoding, ansatz.rotation
-        of_gates = axes == ("ZYZ", "ZYZ") and not ansatz.differs_between_blocks
-        return of_gates and not self.shape.has_couplings and self.shape.measures_z
+        is_published = axes == ("ZYZ", "ZYZ") and not ansatz.differs_between_blocks
+        return is_published and self._is_direct and self.shape.measures_z
+
+    @cached_property
+    def _is_direct(self) -> bool:
+        """Whether observables of one wire are measured behind CZ, whatever the rotations."""
+        return not self.shape.has_couplings and self.shape.most_factors == 1
 
     def on_neighbours(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """Two values for each wire, whose product is that of the values of its neighbours."""
@@ -192,35 +220,62 @@ def two_blocks(
     Returns:
         Tensor of shape (batch, n_wires), and what its gradient needs.
     """
-    scale_x, scale_y, scale_z, shift_z, scale_first, shift_first, shift = noise.unbind(0)
     vectors = _unit_vectors(angles, weights)
-    (x, row_x), (y, row_y), (z, row_z) = (pair.unbind(0) for pair in vectors[-3:])
+    value, rest = _from_vectors(vectors[-3:], noise, neighbours)
+    return value, (*vectors, *rest)
+
+
+def _from_vectors(vectors: Tensors, noise: Tensor, neighbours: Neighbours) -> tuple[Tensor, Tensors]:
+    """<Z>, and what its gradient needs, of two unit vectors on each wire.
+
+    Args:
+        vectors (x, y and z, Tensors of shape (2, batch, n_wires)): the Bloch vector that the rotations
+            of block 1 make of |0>; and, its x negated, the row of block 2 that <Z> is read from.
+        noise, neighbours: as in `two_blocks`.
+    """
+    scale_x, scale_y, scale_z, shift_z, scale_first, shift_first, shift = noise.unbind(0)
+    (x, row_x), (y, row_y), (z, row_z) = (pair.unbind(0) for pair in vectors)
     left, right = neighbours(torch.addcmul(shift_first, z, scale_first))
     flips = torch.addcmul(x * row_x * scale_x, y * row_y, scale_y)
     stays = torch.addcmul(shift_z, z, scale_z)
     value = torch.addcmul(torch.addcmul(shift, row_z, stays), flips, left * right)
-    return value, (*vectors, left, right, flips, stays)
+    return value, (left, right, flips, stays)
 
 
-def two_blocks_of_matrices(matrices: Tensor, neighbours: Neighbours) -> Tensor:
+def _vectors_of_rotations(quaternions: Tensor) -> Tensors:
+    """x, y and z as `_from_vectors` takes them, of quaternions (4, 2, batch, n_wires)."""
+    w, x, y, z = quaternions
+    across = torch.stack((x * z, -w * x), 0)
+    forwards, backwards = torch.stack((w * y, y * z)) + across, torch.stack((w * y, y * z)) - across
+    x_and_y = 2 * torch.stack((forwards[:, 0], backwards[:, 1]), 1)
+    return x_and_y[0], x_and_y[1], w * w + z * z - x * x - y * y
+
+
+def two_blocks_of_matrices(matrices: Tensor, letters: Tensor, neighbours: Neighbours) -> Tensor:
     """`two_blocks` where the noise is any map of Bloch vectors.
 
     Args:
         matrices (Tensor of shape (4, 4, 2, batch, n_wires)): as `transfer_matrices` returns them.
+        letters (integer Tensor): which Paulis, by their places in I, Z, X, Y.
         neighbours (function): as there.
+
+    Returns:
+        Tensor of shape (letters, batch, n_wires)
     """
     first, second = matrices.unbind(2)
     one, z, x, y = first[:, 0] + first[:, 1]  # |0> has <I> = <Z> = 1
     left, right = neighbours(z)
-    from_one, from_z, from_x, from_y = second[1]
+    from_one, from_z, from_x, from_y = second[letters].unbind(1)
     flips = from_x * x + from_y * y
     return torch.addcmul(from_one * one + from_z * z, flips, left * right)
 
 
 def noise_of_two_blocks(
-    channels: BlochMap, entangler_channels: BlochMap, n_wires: int, like: Tensor
+    channels: BlochMap, entangler_channels: BlochMap, n_wires: int, like: Tensor, letter: str = "Z"
 ) -> Tensor:
     """The noise of two blocks, as `two_blocks` takes it, of the dtype and on the device of `like`.
+
+    For another letter, it is that behind the rotations of `measured_as_z`.
 
     Returns:
         Tensor of shape (7, batch or 1, n_wires): scales of the x and y parts of <Z>, scale and shift of
@@ -228,7 +283,7 @@ def noise_of_two_blocks(
         shift of <Z> itself.
     """
     first, second = channels.in_block(0), channels.in_block(1)
-    last = second.scale_z
+    last = {"Z": second.scale_z, "X": second.scale_x, "Y": second.scale_y}[letter]
     between = first.then(entangler_channels.in_block(0))
     numbers = (
         -last * between.scale_x,
@@ -237,7 +292,7 @@ def noise_of_two_blocks(
         last * between.shift_z,
         first.scale_z,
         first.shift_z,
-        second.shift_z,
+        second.shift_z if letter == "Z" else 0.0,
     )
     stacked = stack(numbers, like)
     stacked = stacked.reshape(*(1,) * (3 - stacked.dim()), *stacked.shape)
@@ -301,12 +356,11 @@ def pairs_of_wires(pairs: Pairs, n_wires: int) -> Tensor:
 
 
 def _unit_vectors(angles: Tensor, weights: Tensor) -> Tensors:
-    """Two unit vectors on each wire.
+    """The two unit vectors of `_from_vectors`, with what the gradient needs.
 
-    The first is the Bloch vector that the rotations of block 1 make of |0>. The second, with its x
-    negated, is the row of the rotation of block 2 that <Z> is read from. Both have the form
-    RZ(p) RY(q) RZ(s) RY(t) (0, 0, 1), because the first and the last RZ of a block leave z alone. The
-    row runs backwards, with all four angles negated, which negates its x and nothing else.
+    Both have the form RZ(p) RY(q) RZ(s) RY(t) (0, 0, 1), because the first and the last RZ of a block
+    leave z alone. The row runs backwards, with all four angles negated, which negates its x and nothing
+    else.
 
     Returns:
         cosines and sines (Tensors of shape (4, 2, batch, n_wires)) of t, s, q, p; x and y after the

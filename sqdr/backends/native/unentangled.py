@@ -35,7 +35,7 @@ class Unentangled(MatrixMethod):
         return {"wires": wires, "letters": letters}
 
     def kernels(self) -> Evaluation | None:
-        if not self.shape.measures_z:
+        if self.shape.most_factors > 1:
             return None
         from sqdr.backends.native.kernels.unentangled import UnentangledByKernels
 

@@ -26,6 +26,26 @@ class MatrixEvaluation(KernelEvaluation):
     def gradient_of_matrices(self, grad: Array, matrices: Array, kept: Array) -> Array:
         """Gradient by the matrices, given that by the values."""
 
+    def noise_for(self, letter: str, noise: Array) -> Array:
+        if letter == "Z":
+            return noise
+        changed = noise.copy()
+        of_z, of_letter, shift = self._last_numbers(changed, letter)
+        of_z[...], shift[...] = of_letter, 0
+        return changed
+
+    def add_noise_gradient(self, letter: str, grad: Array, into: Array) -> None:
+        if letter != "Z":
+            of_z, of_letter, shift = self._last_numbers(grad, letter)
+            of_letter += of_z
+            of_z[...] = shift[...] = 0
+        into += grad
+
+    def _last_numbers(self, noise: Array, letter: str) -> tuple[Array, Array, Array]:
+        """The scales of Z and of a letter, and the shift of Z, after the last block."""
+        last = noise.reshape(len(noise), self.shape.n_blocks, 8, self.shape.n_wires, -1)[:, -1]
+        return last[:, 4], last[:, 4 + "ZXY".index(letter)], last[:, 7]
+
     def values_of(
         self,
         quaternions: Array,

@@ -1,38 +1,50 @@
 """The rotations of every block on every wire as unit quaternions, and the gradient by their angles.
 
 Rows of a tile's quaternions: block, then wire, then w, x, y, z. See `sqdr.backends.native.rotation`.
+Axes are arrays of the numbers 0, 1 and 2 for X, Y and Z, in the order in which they act.
 """
 
 from typing import Any
 
 from sqdr.backends.native.kernels.tiles import Array
 from sqdr.compilation import kernel
-from sqdr.vectors import cosine_and_sine, load, store, zeros_of
+from sqdr.vectors import cosine_and_sine, load, spread, store, zeros_of
 
 
 @kernel
-def rotations(angles: Array, weights: Array, of_weights: Array, quaternions: Array) -> None:
-    """Rot(weights) Rot(angles).
+def rotations(
+    angles: Array,
+    weights: Array,
+    encoding: Array,
+    rotation: Array,
+    room: Array,
+    of_weights: Array,
+    quaternions: Array,
+) -> None:
+    """Those of the data, then those of the weights.
 
     Args:
-        angles (Array of shape (tiles, 3 * n_wires, width)): in radians, by wire.
-        weights (Array of shape (3 * n_blocks * n_wires, width)): in radians, by block and wire; the
-            first column counts. Without rows if their quaternions are there already.
+        angles (Array of shape (tiles, letters of encoding * n_turned, width)): in radians, by wire, or
+            by block and wire where blocks differ.
+        weights (Array of shape (letters of rotation * n_blocks * n_wires, width)): in radians, by block
+            and wire; the first column counts. Without rows if their quaternions are there already.
+        encoding, rotation (integer Arrays): axes.
+        room (Array of shape (2 * letters of the longer word, width))
         of_weights (Array of shape (4 * n_blocks * n_wires, width)): their quaternions, to be written.
         quaternions (Array of shape (tiles, 4 * n_blocks * n_wires, width)): to be written.
     """
-    n_wires, n_rotations = angles.shape[1] // 3, len(of_weights) // 4
-    for place in range(len(weights) // 3):
-        w, x, y, z = _quaternion(weights, place)
+    n_turned, n_rotations = angles.shape[1] // len(encoding), len(of_weights) // 4
+    for place in range(len(weights) // len(rotation)):
+        w, x, y, z = _quaternion(weights, place, rotation, room)
         store(of_weights, 4 * place, w)
         store(of_weights, 4 * place + 1, x)
         store(of_weights, 4 * place + 2, y)
         store(of_weights, 4 * place + 3, z)
     for tile in range(len(angles)):
         into = quaternions[tile]
-        for wire in range(n_wires):
-            w, x, y, z = _quaternion(angles[tile], wire)
-            for row in range(4 * wire, 4 * n_rotations, 4 * n_wires):
+        for turned in range(n_turned):
+            w, x, y, z = _quaternion(angles[tile], turned, encoding, room)
+            for row in range(4 * turned, 4 * n_rotations, 4 * n_turned):
                 a, b = of_weights[row, 0], of_weights[row + 1, 0]
                 c, d = of_weights[row + 2, 0], of_weights[row + 3, 0]
                 store(into, row, a * w - b * x - c * y - d * z)
@@ -45,6 +57,9 @@ def rotations(angles: Array, weights: Array, of_weights: Array, quaternions: Arr
 def rotations_backward(
     angles: Array,
     weights: Array,
+    encoding: Array,
+    rotation: Array,
+    room: Array,
     of_weights: Array,
     grad: Array,
     sums: Array,
@@ -54,21 +69,22 @@ def rotations_backward(
     """Gradients by angles and weights, given that of the quaternions.
 
     Args:
-        angles, weights, of_weights (Arrays): as in `rotations`, which has written the last.
+        angles, weights, encoding, rotation, room, of_weights (Arrays): as in `rotations`, which has
+            written the last.
         grad (Array): of the shape of the quaternions.
         sums (Array): of the shape of `of_weights`; the gradient by it is added.
         grad_angles, grad_weights (Arrays): to be written; in the latter, which may have no rows if more
             is to be added to `sums`, the first column counts.
     """
-    n_wires, n_rotations = angles.shape[1] // 3, len(of_weights) // 4
+    n_turned, n_rotations = angles.shape[1] // len(encoding), len(of_weights) // 4
     width = angles.shape[2]
     none = zeros_of(angles)
     for tile in range(len(angles)):
         of = grad[tile]
-        for wire in range(n_wires):
-            w, x, y, z = _quaternion(angles[tile], wire)
+        for turned in range(n_turned):
+            w, x, y, z = _quaternion(angles[tile], turned, encoding, room)
             grad_w, grad_x, grad_y, grad_z = none, none, none, none
-            for row in range(4 * wire, 4 * n_rotations, 4 * n_wires):
+            for row in range(4 * turned, 4 * n_rotations, 4 * n_turned):
                 a, b = of_weights[row, 0], of_weights[row + 1, 0]
                 c, d = of_weights[row + 2, 0], of_weights[row + 3, 0]
                 g, h, i, j = load(of, row), load(of, row + 1), load(of, row + 2), load(of, row + 3)
@@ -80,50 +96,105 @@ def rotations_backward(
                 store(sums, row + 1, load(sums, row + 1) + w * h - x * g - z * i + y * j)
                 store(sums, row + 2, load(sums, row + 2) + w * i - y * g + z * h - x * j)
                 store(sums, row + 3, load(sums, row + 3) + w * j - z * g - y * h + x * i)
-            _gradient(angles[tile], wire, grad_w, grad_x, grad_y, grad_z, grad_angles[tile])
+            found = w, x, y, z, grad_w, grad_x, grad_y, grad_z
+            _gradient(turned, encoding, room, *found, grad_angles[tile])
     if len(grad_weights) == 0:
         return
     for row in range(4 * n_rotations):
         for lane in range(1, width):
             sums[row, 0] += sums[row, lane]
     for place in range(n_rotations):
-        g, h = load(sums, 4 * place), load(sums, 4 * place + 1)
-        i, j = load(sums, 4 * place + 2), load(sums, 4 * place + 3)
-        _gradient(weights, place, g, h, i, j, grad_weights)
+        row = 4 * place
+        w, x, y, z = _quaternion(weights, place, rotation, room)
+        g, h, i, j = load(sums, row), load(sums, row + 1), load(sums, row + 2), load(sums, row + 3)
+        _gradient(place, rotation, room, w, x, y, z, g, h, i, j, grad_weights)
 
 
 @kernel
-def _quaternion(angles: Array, place: int) -> Any:
-    """Of Rot: phi, theta and omega lie in three rows one after the other."""
-    cos_t, sin_t, cos_s, sin_s, cos_d, sin_d = _halves(angles, place)
-    return cos_t * cos_s, -(sin_t * sin_d), sin_t * cos_d, cos_t * sin_s
+def quarter_turn(quaternions: Array, n_wires: int, axis: int, sign: int, into: Array) -> None:
+    """Write quaternions, those of the last block with a quarter turn about an axis, of either sense."""
+    half = quaternions.dtype.type(0.5) ** quaternions.dtype.type(0.5)
+    for tile in range(len(quaternions)):
+        of, to = quaternions[tile], into[tile]
+        first = len(of) - 4 * n_wires
+        for row in range(first):
+            store(to, row, load(of, row))
+        cos = spread(half)
+        sin = cos if sign > 0 else -cos
+        for row in range(first, len(of), 4):
+            w, x, y, z = load(of, row), load(of, row + 1), load(of, row + 2), load(of, row + 3)
+            w, x, y, z = _turned(axis, cos, sin, w, x, y, z)
+            store(to, row, w)
+            store(to, row + 1, x)
+            store(to, row + 2, y)
+            store(to, row + 3, z)
+
+
+@kernel
+def _quaternion(angles: Array, place: int, axes: Array, room: Array) -> Any:
+    """Of rotations about axes; the angles lie in as many rows one after the other.
+
+    The cosine and the sine of half of each angle are left in `room`.
+    """
+    half, first = angles.dtype.type(0.5), place * len(axes)
+    cos, sin = cosine_and_sine(half * load(angles, first))
+    store(room, 0, cos)
+    store(room, 1, sin)
+    none = zeros_of(angles)
+    w, x, y, z = cos, none, none, none
+    if axes[0] == 0:
+        x = sin
+    elif axes[0] == 1:
+        y = sin
+    else:
+        z = sin
+    for letter in range(1, len(axes)):
+        cos, sin = cosine_and_sine(half * load(angles, first + letter))
+        store(room, 2 * letter, cos)
+        store(room, 2 * letter + 1, sin)
+        w, x, y, z = _turned(axes[letter], cos, sin, w, x, y, z)
+    return w, x, y, z
 
 
 @kernel
 def _gradient(
-    angles: Array, place: int, grad_w: Any, grad_x: Any, grad_y: Any, grad_z: Any, into: Array
+    place: int,
+    axes: Array,
+    room: Array,
+    w: Any,
+    x: Any,
+    y: Any,
+    z: Any,
+    grad_w: Any,
+    grad_x: Any,
+    grad_y: Any,
+    grad_z: Any,
+    into: Array,
 ) -> None:
-    """Write the gradient by the three angles, given that of the quaternion."""
-    cos_t, sin_t, cos_s, sin_s, cos_d, sin_d = _halves(angles, place)
-    half = angles.dtype.type(0.5)
-    by_t = cos_t * (cos_d * grad_y - sin_d * grad_x) - sin_t * (cos_s * grad_w + sin_s * grad_z)
-    by_s = cos_t * (cos_s * grad_z - sin_s * grad_w)
-    by_d = sin_t * (cos_d * grad_x + sin_d * grad_y)
-    store(into, 3 * place, half * (by_s + by_d))
-    store(into, 3 * place + 1, half * by_t)
-    store(into, 3 * place + 2, half * (by_s - by_d))
+    """Write the gradient by the angles, given that of the quaternion; the last turn is undone first."""
+    half, first = into.dtype.type(0.5), place * len(axes)
+    for back in range(len(axes)):
+        letter = len(axes) - 1 - back
+        if axes[letter] == 0:
+            by_angle = grad_x * w - grad_w * x + grad_z * y - grad_y * z
+        elif axes[letter] == 1:
+            by_angle = grad_y * w - grad_w * y + grad_x * z - grad_z * x
+        else:
+            by_angle = grad_z * w - grad_w * z + grad_y * x - grad_x * y
+        store(into, first + letter, half * by_angle)
+        if letter > 0:
+            cos, sin = load(room, 2 * letter), load(room, 2 * letter + 1)
+            w, x, y, z = _turned(axes[letter], cos, -sin, w, x, y, z)
+            grad_w, grad_x, grad_y, grad_z = _turned(
+                axes[letter], cos, -sin, grad_w, grad_x, grad_y, grad_z
+            )
 
 
 @kernel
-def _halves(angles: Array, place: int) -> Any:
-    """Cosine and sine of half of theta, of omega + phi and of omega - phi."""
-    phi, theta, omega = (
-        load(angles, 3 * place),
-        load(angles, 3 * place + 1),
-        load(angles, 3 * place + 2),
-    )
-    half = angles.dtype.type(0.5)
-    cos_t, sin_t = cosine_and_sine(half * theta)
-    cos_s, sin_s = cosine_and_sine(half * (omega + phi))
-    cos_d, sin_d = cosine_and_sine(half * (omega - phi))
-    return cos_t, sin_t, cos_s, sin_s, cos_d, sin_d
+def _turned(axis: int, cos: Any, sin: Any, w: Any, x: Any, y: Any, z: Any) -> Any:
+    """The product (cos + sin times the unit of an axis) (w, x, y, z)."""
+    if axis == 0:
+        return cos * w - sin * x, cos * x + sin * w, cos * y - sin * z, cos * z + sin * y
+    if axis == 1:
+        return cos * w - sin * y, cos * x + sin * z, cos * y + sin * w, cos * z - sin * x
+    return cos * w - sin * z, cos * x - sin * y, cos * y + sin * x, cos * z + sin * w

@@ -175,6 +175,17 @@ class TwoBlocksByKernels(KernelEvaluation):
         self._starts = np.cumsum([0, *map(len, neighbours)])
         self._neighbours = np.array([wire for of in neighbours for wire in of], dtype=np.int64)
 
+    def noise_for(self, letter: str, noise: Array) -> Array:
+        return np.ascontiguousarray(noise[:, self._rows_of(letter)])
+
+    def add_noise_gradient(self, letter: str, grad: Array, into: Array) -> None:
+        into[:, self._rows_of(letter)] += grad
+
+    def _rows_of(self, letter: str) -> slice:
+        """The letters' noises come one after the other."""
+        start = self.shape.letters.index(letter) * 7 * self.shape.n_wires
+        return slice(start, start + 7 * self.shape.n_wires)
+
     def values_of(
         self,
         quaternions: Array,
