@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := $(basename $(notdir $(wildcard benchmarks/requirements/*.txt)))
 
-.PHONY: train test lint types check mutants coverage accuracy sweep compare bench bench-cuda bench-full
+.PHONY: train test lint types check mutants coverage accuracy sweep compare compare-family bench bench-cuda bench-full
 
 train: $(VENV)/train
 	$(BIN)/sqdr train $(OPTIONS)
@@ -36,13 +36,17 @@ mutants: $(VENV)/example
 accuracy: $(VENV)/train
 	$(BIN)/python benchmarks/accuracy.py
 
-# Goes on where it was stopped; so does compare.
+# Goes on where it was stopped; so do both comparisons.
 sweep: $(VENV)/train
 	$(BIN)/sqdr sweep-noise --folder runs/noise-sweep
 	cp runs/noise-sweep/accuracy.png docs/noise-sweep.png
 
 compare: $(VENV)/train
 	$(BIN)/sqdr compare --folder runs/comparison
+
+# Other members of the family of circuits.
+compare-family: $(VENV)/train
+	$(BIN)/sqdr compare --config benchmarks/family.yaml --folder runs/family
 
 # PyTorch's cache of compiled code is not used, so that the first call is timed with its compilation.
 TIMED := TORCHINDUCTOR_FORCE_DISABLE_CACHES=1

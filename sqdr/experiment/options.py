@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from inspect import Parameter, signature
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -372,9 +373,18 @@ class NoiseSweepOptions:
             )
 
 
+#: The variants of a comparison unless others are given.
+TWINS: dict[str, dict[str, str]] = {
+    "no entanglement": {"entanglement": "none"},
+    "frozen circuit": {"circuit": "frozen"},
+    "MLP of equal size": {"circuit": "mlp"},
+    "no circuit": {"circuit": "none"},
+}
+
+
 @dataclass(frozen=True)
 class ComparisonOptions:
-    """The model beside its twins without entanglement, training, or the circuit itself.
+    """The model, "quantum", beside others: its twins, or other members of the family of circuits.
 
     Args:
         training: how each variant is trained; its seed and its folder are set by the comparison.
@@ -382,12 +392,16 @@ class ComparisonOptions:
         jobs: processes, of one thread each; none stands for all cores.
         folder: of the comparison. The same command continues the comparison in it, and on another
             machine takes part in it.
+        variants: the others by name, and the options of the model that each changes, for instance
+            {trained scaling: {scaling: true}, X: {observables: X}}. By default the twins without
+            entanglement, training, or the circuit itself. Where there is no circuit, there is no noise.
     """
 
     training: RunOptions
     seeds: Sequence[int] = field(default=(0, 1, 2, 3, 4), metadata=OF_SIZE)
     jobs: int | None = field(default=None, metadata=OF_MACHINE)
     folder: Path = field(default=Path("runs/comparison"), metadata=OF_FOLDER)
+    variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: dict(TWINS))
 
     def __post_init__(self) -> None:
         _check_study(self)
@@ -396,8 +410,34 @@ class ComparisonOptions:
         if model.circuit != "quantum":
             must = 'be "quantum" in a comparison, which sets it'
             raise argument_error("circuit", must, f"is {model.circuit!r}")
-        if model.entanglement == "none":
-            raise argument_error("entanglement", 'not be "none" in a comparison, which sets it', "is")
+        for name, variant in self.models().items():
+            if name != "quantum" and variant == model:
+                raise argument_error("variants", "differ from the model", f"{name!r} does not")
+
+    def models(self) -> dict[str, ModelOptions]:
+        """The options of the model of each variant, "quantum" first.
+
+        Raises:
+            ValueError: if a name cannot be that of a folder, or what it changes is no option.
+        """
+        models = {"quantum": self.training.model}
+        known = {field.name for field in fields(ModelOptions)}
+        for name, changes in self.variants.items():
+            if not isinstance(name, str) or not re.fullmatch(r"\w[\w .,+-]{0,59}", name):
+                must = "have names of letters, digits, spaces and .,+- only"
+                raise argument_error("variants", must, f"has {name!r}")
+            if name in models:
+                raise argument_error("variants", 'not be named "quantum"', "has one that is")
+            if not isinstance(changes, Mapping) or not set(changes) <= known:
+                must = f"map each name to options among {', '.join(sorted(known))}"
+                raise argument_error("variants", must, f"{name!r} has {changes!r}")
+            values = dict(changes)
+            if isinstance(values.get("noise"), Mapping):
+                values["noise"] = NoiseOptions(**values["noise"])
+            if values.get("circuit") in ("mlp", "none"):
+                values.setdefault("noise", NoiseOptions())
+            models[name] = replace(self.training.model, **values)
+        return models
 
 
 @dataclass(frozen=True)

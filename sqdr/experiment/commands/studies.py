@@ -138,10 +138,10 @@ SWEEP_NOISE = Command(
 )
 COMPARE = Command(
     "compare",
-    "compare a classifier with its twins",
-    "Train the classifier and its twins without the quantum part, over seeds.",
-    "sqdr compare --seeds 0-4 --epochs 20",
-    ("seeds", "jobs", "folder", "config"),
+    "compare a classifier with its twins and others",
+    "Train the classifier and variants of it, such as twins without the quantum part, over seeds.",
+    "sqdr compare --seeds 0-4 --variants {scaled:{scaling:true},X:{observables:X}}",
+    ("variants", "seeds", "jobs", "folder", "config"),
     partial(_add_options, ComparisonOptions, {"seed"}),
     _prepare_comparison,
 )

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqdr.experiment import plots, tables
 from sqdr.experiment.intervals import MIN_FOR_INTERVAL, mean_and_interval
-from sqdr.experiment.options import ComparisonOptions, NoiseOptions, RunOptions
+from sqdr.experiment.options import ComparisonOptions, RunOptions
 from sqdr.experiment.studies.shared_trials import (
     DIVERGED,
     Cell,
@@ -25,15 +25,6 @@ from sqdr.experiment.training.preparation import count_parameters, prepare
 from sqdr.experiment.training.run import Run
 from sqdr.experiment.training.trainer import device_of
 from sqdr.files import whole_file, write_rows
-
-#: What each variant changes in the options of the model. Classical ones have no noise.
-VARIANTS: dict[str, dict[str, Any]] = {
-    "quantum": {},
-    "no entanglement": {"entanglement": "none"},
-    "frozen circuit": {"circuit": "frozen"},
-    "MLP of equal size": {"circuit": "mlp", "noise": NoiseOptions()},
-    "no circuit": {"circuit": "none", "noise": NoiseOptions()},
-}
 
 #: Of runs.csv; the accuracy of a training that has diverged is NaN.
 _RUN_COLUMNS = ["variant", "seed", "parameters", "accuracy", "seconds"]
@@ -154,10 +145,7 @@ class Comparison:
         self.options = options
         device = device_of(options.training.trainer)
         training = options.training
-        variants = {
-            name: replace(training, model=replace(training.model, **changes))
-            for name, changes in VARIANTS.items()
-        }
+        variants = {name: replace(training, model=model) for name, model in options.models().items()}
         self._trainings = Trainings(options.folder, variants, options.seeds, options.jobs)
         self.cells = self._trainings.cells
         claim_study(options, device)

@@ -99,7 +99,15 @@ def test_a_comparison_goes_on_with_more_seeds_but_not_with_fewer(folder, tmp_pat
         (["--jobs", "-1"], "Argument `jobs` must be an integer of at least 1, but is -1"),
         (["--trainer.devices", "2"], "trainer.devices"),
         (["--model.circuit", "frozen"], 'Argument `circuit` must be "quantum" in a comparison'),
-        (["--model.entanglement", "none"], 'Argument `entanglement` must not be "none"'),
+        (
+            ["--model.entanglement", "none"],
+            "Argument `variants` must differ from the model, but 'no entanglement' does not.",
+        ),
+        (["--variants", "{scaled: {scalin: true}}"], "Argument `variants` must map each name to"),
+        (["--variants", "{X: {observables: X9}}"], "Argument `observables` must be"),
+        (["--variants", "{quantum: {scaling: true}}"], "Argument `variants` must not be named"),
+        (["--variants", "{../up: {scaling: true}}"], "Argument `variants` must have names of"),
+        (["--variants", "{X: 3}"], "variants"),
         (
             ["--model.head", "none", "--model.n_wires", "3"],
             'Argument `head` must not be "none" for circuit "none"',
