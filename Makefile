@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := $(basename $(notdir $(wildcard benchmarks/requirements/*.txt)))
 
-.PHONY: train test lint types check mutants coverage accuracy sweep compare compare-family bench bench-cuda bench-full
+.PHONY: train test lint types check mutants coverage accuracy sweep compare compare-family fit bench bench-cuda bench-full
 
 train: $(VENV)/train
 	$(BIN)/sqdr train $(OPTIONS)
@@ -43,6 +43,10 @@ sweep: $(VENV)/train
 
 compare: $(VENV)/train
 	$(BIN)/sqdr compare --folder runs/comparison
+
+# The picture of the README.
+fit: $(VENV)/train
+	$(BIN)/python examples/fit_a_function.py docs/fit-a-function.png
 
 # Other members of the family of circuits.
 compare-family: $(VENV)/train

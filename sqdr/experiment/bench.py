@@ -58,11 +58,11 @@ def time_backends(options: BenchOptions) -> Iterator[BackendTime]:
         "native",
         options.n_wires,
         options.n_blocks,
-        entanglement=options.entanglement,
+        **options.family,
         noise=build_noise(options.noise),
         dtype=torch.float64,
     )
-    angles = torch.empty(options.batch_size, 3 * options.n_wires, dtype=torch.float64)
+    angles = torch.empty(options.batch_size, circuit.n_features, dtype=torch.float64)
     angles.uniform_(0, 2 * math.pi, generator=torch.Generator().manual_seed(0))
     return (_timed_apart(name, circuit, angles, options) for name in options.backends or names)
 

@@ -64,7 +64,7 @@ def flat(plain: Mapping[str, Any], group: str = "") -> dict[str, Any]:
 #: Options whose mappings are channels of noise, which act in their order.
 CHANNELS = ("after_rotation", "after_entangler")
 #: All options that are mappings.
-_MAPPINGS = (*CHANNELS, "preset_options", "optimizer_options", "space", "variants")
+_MAPPINGS = (*CHANNELS, "preset_options", "optimizer_options", "space", "variants", "readout_error")
 
 
 def nested(named: Mapping[str, Any]) -> dict[str, Any]:

@@ -125,15 +125,16 @@ class NoiseOptions:
             instance {BitFlip: 0.02, AmplitudeDamping: 0.1}; see `sqdr.noise` for their names. A
             strength may be a list, one for each wire, or {Parameter: 0.02}, which is trained; a list of
             such mappings may name a channel twice.
-        after_entangler: likewise after each CZ layer.
-        readout_error: probability that a measured bit is flipped, or one for each wire.
+        after_entangler: likewise after each entangling layer; TwoWireDepolarizing acts on its pairs.
+        readout_error: probability that a measured bit is flipped, or one for each wire; or
+            {prob_meas1_prep0: 0.01, prob_meas0_prep1: 0.03}, that 0 is read as 1 and 1 as 0.
         preset: "author-code" or "device", in place of the above; see `NoiseModel.preset`.
         preset_options: options of the preset, for instance {t1: 80, t2: 60} for "device".
     """
 
     after_rotation: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
     after_entangler: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
-    readout_error: float | Sequence[float] = 0.0
+    readout_error: float | Sequence[float] | Mapping[str, Any] = 0.0
     preset: Literal["author-code", "device"] | None = None
     preset_options: Mapping[str, Any] = field(default_factory=dict)
 
@@ -210,7 +211,11 @@ class ModelOptions:
     @property
     def family(self) -> dict[str, Any]:
         """The arguments that choose a member of the family of circuits."""
-        return {name: getattr(self, name) for name in FAMILY}
+        return _family_of(self)
+
+
+def _family_of(options: ModelOptions | BenchOptions) -> dict[str, Any]:
+    return {name: getattr(options, name) for name in FAMILY}
 
 
 @dataclass(frozen=True)
@@ -602,7 +607,13 @@ class BenchOptions:
         n_wires: wires of the circuit.
         n_blocks: re-uploading blocks.
         batch_size: samples in a step.
-        entanglement: "none", "linear" or "circular".
+        encoding, rotation: axes of the rotations that take data and of those that are trained, "Rot" or
+            a word of X, Y and Z.
+        inputs: "repeat" or "split", each block reads features of its own.
+        scaling: whether each angle of the data has a trained factor.
+        entangler: "CZ" or "ZZ".
+        entanglement: "none", "linear", "circular" or "full".
+        observables: "Z", "X" or "Y" of every wire, or Pauli words such as [Z0, X1 X2].
         noise: noise of the circuit.
         backends: names of the backends; empty stands for all, see `sqdr backends`.
         device: "cpu" or "cuda".
@@ -612,7 +623,13 @@ class BenchOptions:
     n_wires: int = 9
     n_blocks: int = 2
     batch_size: int = 16
-    entanglement: Literal["none", "linear", "circular"] = "linear"
+    encoding: str = FAMILY["encoding"]
+    rotation: str = FAMILY["rotation"]
+    inputs: Inputs = FAMILY["inputs"]
+    scaling: bool = FAMILY["scaling"]
+    entangler: Entangler = FAMILY["entangler"]
+    entanglement: Literal["none", "linear", "circular", "full"] = "linear"
+    observables: str | Sequence[str] = FAMILY["observables"]
     noise: NoiseOptions = field(default_factory=NoiseOptions)
     backends: Sequence[str] = ()
     device: Literal["cpu", "cuda"] = "cpu"
@@ -621,6 +638,11 @@ class BenchOptions:
     def __post_init__(self) -> None:
         check_integer("batch_size", self.batch_size, 1)
         check_number("time_limit", self.time_limit, 0)
+
+    @property
+    def family(self) -> dict[str, Any]:
+        """The arguments that choose a member of the family of circuits."""
+        return _family_of(self)
 
 
 def new_optimizer(options: RunOptions, groups: Iterable[dict[str, Any]]) -> torch.optim.Optimizer:

@@ -2,7 +2,7 @@
 
 import math
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 from matplotlib.ticker import MaxNLocator
 
+from sqdr.ansatz import Ansatz, shown_word
 from sqdr.experiment.intervals import MIN_FOR_INTERVAL, mean_and_interval
 from sqdr.noise import PLACES, NoiseModel, NoiseProcess, OnLastWire
 
@@ -360,34 +361,29 @@ def angles(data: np.ndarray, weights: tuple[np.ndarray, np.ndarray] | None = Non
     return figure
 
 
-def circuit(
-    n_wires: int,
-    n_blocks: int,
-    pairs: Sequence[tuple[int, int]],
-    noise: NoiseModel | None = None,
-) -> Figure:
+def circuit(ansatz: Ansatz, noise: NoiseModel | None = None) -> Figure:
     """The gates of a re-uploading circuit and its noise channels, from left to right.
 
     At most `MAX_WIRES` wires and `MAX_BLOCKS` blocks are drawn; a note says how many there are more.
 
     Args:
-        n_wires, n_blocks, pairs, noise: as the arguments and attributes of `ReuploadCircuit`.
+        ansatz (Ansatz): the member of the family.
+        noise (NoiseModel or None): its noise. Default: None.
     """
     noise = noise or NoiseModel()
+    n_wires, n_blocks = ansatz.n_wires, ansatz.n_blocks
     n_shown = min(n_wires, MAX_WIRES)
     figure = Figure(dpi=150)
     axes = figure.add_axes((0, 0, 1, 1))
     x = 0.2
     for block in range(min(n_blocks, MAX_BLOCKS)):
         start = x
-        x = _gates(axes, x, [f"Rot$(x_{{{wire}}})$" for wire in range(n_shown)], _OF_DATA)
-        x = _gates(
-            axes, x, [f"Rot$(w_{{{block + 1},{wire}}})$" for wire in range(n_shown)], _OF_WEIGHTS
-        )
+        for labels, colour in _rotations(ansatz, block, n_shown):
+            x = _gates(axes, x, labels, colour, width=max(1.25, 0.11 * len(labels[0]) - 0.35))
         x = _channels(axes, x, n_wires, noise.after_rotation)
         axes.text((start + x) / 2, -0.8, f"block {block + 1}", ha="center", va="center")
         if block + 1 < n_blocks:
-            x = _entangler(axes, x, n_shown, pairs)
+            x = _entangler(axes, x, n_shown, ansatz)
             x = _channels(axes, x, n_wires, noise.after_entangler)
     n_more = n_blocks - MAX_BLOCKS
     if n_more > 0:
@@ -395,12 +391,11 @@ def circuit(
         middle = (n_shown - 1) / 2
         axes.text(x + 0.7, middle, text, ha="center", va="center", backgroundcolor="white")
         x += 1.4
-    values = [rf"$\langle Z_{{{wire}}}\rangle$" for wire in range(n_shown)]
-    end = _gates(axes, x, values, "white", width=0.9)
+    end = _gates(axes, x, _measured(ansatz)[:n_shown], "white", width=0.9)
     for wire in range(n_shown):
         axes.plot((0, x + 0.2), (wire, wire), color="black", linewidth=1, zorder=0)
         axes.text(-0.1, wire, r"$|0\rangle$", ha="right", va="center")
-    notes = _notes_on_noise(noise)
+    notes = _notes_on_words(ansatz) + _notes_on_noise(noise)
     if n_wires > n_shown:
         notes.insert(0, f"{n_wires - n_shown} more wire{'s' * (n_wires > n_shown + 1)}")
     for line, note in enumerate(notes):
@@ -415,6 +410,39 @@ def circuit(
 
 #: Fill of the gates with the data's angles and of those with trained angles, and of channels.
 _OF_DATA, _OF_WEIGHTS, _OF_CHANNELS = "#cfe2f3", "#fde3c8", "0.85"
+
+
+def _rotations(ansatz: Ansatz, block: int, n_shown: int) -> Iterator[tuple[list[str], str]]:
+    """Labels and fill of the two gates of a block on each wire."""
+    of_block = f"{block + 1}," if ansatz.inputs == "split" else ""
+    factor = rf"s_{{{block + 1},%d}}\," if ansatz.scaling else ""
+    words = (ansatz.encoding, f"{factor}x_{{{of_block}%d}}"), (ansatz.rotation, f"w_{{{block + 1},%d}}")
+    for (axes, angle), colour in zip(words, (_OF_DATA, _OF_WEIGHTS), strict=True):
+        name = gate_name(axes)
+        labels = [f"{name}$({angle.replace('%d', str(wire))})$" for wire in range(n_shown)]
+        yield labels, colour
+
+
+def gate_name(axes: str) -> str:
+    """Of the rotations about the axes of a word: "Rot", "RX" or, for several, "RX·RY"."""
+    return "Rot" if axes == "ZYZ" else "·".join(f"R{axis}" for axis in axes)
+
+
+def _measured(ansatz: Ansatz) -> list[str]:
+    """What is measured on each wire for itself; nothing for words of several wires."""
+    labels = [""] * ansatz.n_wires
+    for word in ansatz.observables:
+        (wire, letter), *others = word
+        if not others:
+            label = rf"$\langle {letter}_{{{wire}}}\rangle$"
+            labels[wire] = f"{labels[wire]} {label}" if labels[wire] else label
+    return labels
+
+
+def _notes_on_words(ansatz: Ansatz) -> list[str]:
+    """The observables of several wires, and those of one wire where it has several."""
+    words = [shown_word(word) for word in ansatz.observables if len(word) > 1]
+    return [textwrap.shorten(f"Measured together: {', '.join(words)}", 100)] if words else []
 
 
 def _gates(axes: Axes, x: float, labels: Sequence[str], colour: str, width: float = 1.25) -> float:
@@ -433,14 +461,15 @@ def _channels(axes: Axes, x: float, n_wires: int, channels: Sequence[NoiseProces
         labels = [_initials(channel)] * n_wires
         if isinstance(channel.strength, OnLastWire):
             labels[:-1] = [""] * (n_wires - 1)
-        x = _gates(axes, x, labels[:MAX_WIRES], _OF_CHANNELS, width=0.6)
+        x = _gates(axes, x, labels[:MAX_WIRES], _OF_CHANNELS, width=0.2 + 0.2 * max(2, len(labels[-1])))
     return x
 
 
-def _entangler(axes: Axes, x: float, n_shown: int, pairs: Sequence[tuple[int, int]]) -> float:
-    """Draw a layer of CZ gates from the place x on; returns where it ends."""
+def _entangler(axes: Axes, x: float, n_shown: int, ansatz: Ansatz) -> float:
+    """Draw a layer of entanglers from the place x on, CZ with dots, ZZ with squares; where it ends."""
+    marker = "o" if ansatz.entangler == "CZ" else "s"
     columns: list[list[range]] = []
-    for pair in pairs:
+    for pair in ansatz.pairs:
         wires = range(min(pair), max(pair) + 1)
         if wires[0] < n_shown:
             free = (
@@ -457,9 +486,9 @@ def _entangler(axes: Axes, x: float, n_shown: int, pairs: Sequence[tuple[int, in
             is_whole = wires[-1] < n_shown
             bottom = wires[-1] if is_whole else n_shown - 0.45
             axes.plot((x, x), (wires[0], bottom), color="black", linewidth=1.2)
-            axes.plot(x, wires[0], "o", color="black", markersize=5)
+            axes.plot(x, wires[0], marker, color="black", markersize=5)
             if is_whole:
-                axes.plot(x, bottom, "o", color="black", markersize=5)
+                axes.plot(x, bottom, marker, color="black", markersize=5)
     return x + 0.35
 
 

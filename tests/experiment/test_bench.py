@@ -46,7 +46,10 @@ def plugins(tmp_path, monkeypatch):
 
 def test_the_table_has_each_backend_and_the_fastest_is_named(capfd):
     noise = ["--noise.after_rotation", "{BitFlip: 0.1}"]
-    assert main(["bench", "--n_wires", "4", "--backends", "[torchquantum, native]", *noise]) == 0
+    member = ["--encoding", "XY", "--scaling", "true", "--observables", "[Z0, X1]"]
+    assert (
+        main(["bench", "--n_wires", "4", "--backends", "[torchquantum, native]", *noise, *member]) == 0
+    )
     output = capfd.readouterr()
     assert output.err == ""
     rows = [[cell.strip() for cell in line.split("|")[1:-1]] for line in output.out.splitlines()]

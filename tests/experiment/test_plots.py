@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import sqdr
+from sqdr.ansatz import Ansatz
 from sqdr.experiment import plots
 from sqdr.testing.cases import Case
 
@@ -24,14 +25,14 @@ def cz_gates_of(figure, n_wires):
 @pytest.mark.parametrize("entanglement", ["none", "linear", "circular", "pairs"])
 def test_the_circuit_has_its_cz_gates_between_blocks(entanglement):
     case = Case(5, 3, entanglement)
-    gates = cz_gates_of(plots.circuit(5, 3, case.pairs), 5)
+    gates = cz_gates_of(plots.circuit(Ansatz.chosen(5, 3, entanglement=case.pairs)), 5)
     assert sorted(wires for _, wires in gates) == sorted(tuple(sorted(pair)) for pair in 2 * case.pairs)
     taken = [(place, wire) for place, ends in gates for wire in range(ends[0], ends[1] + 1)]
     assert len(set(taken)) == len(taken)
 
 
 def test_the_circuit_has_the_rotations_of_each_block():
-    texts = texts_of(plots.circuit(2, 2, ()))
+    texts = texts_of(plots.circuit(Ansatz.chosen(2, 2, entanglement=[])))
     rotations = sorted(text for text in texts if text.startswith("Rot"))
     weights = [f"Rot$(w_{{{block},{wire}}})$" for block in (1, 2) for wire in (0, 1)]
     assert rotations == sorted([*weights, *2 * ["Rot$(x_{0})$", "Rot$(x_{1})$"]])
@@ -41,7 +42,7 @@ def test_the_circuit_has_its_channels():
     noise = sqdr.NoiseModel(
         (sqdr.BitFlip(0.1), sqdr.AmplitudeDamping([0.1, 0.2, 0.3])), (sqdr.PhaseFlip(0.2),), 0.01
     )
-    texts = texts_of(plots.circuit(3, 2, ((0, 1),), noise))
+    texts = texts_of(plots.circuit(Ansatz.chosen(3, 2, entanglement=[(0, 1)]), noise))
     assert [texts.count(initials) for initials in ("BF", "AD", "PF")] == [2 * 3, 2 * 3, 1 * 3]
     assert texts[-4:] == [
         "BF  BitFlip 0.1 after rotations",
@@ -51,14 +52,36 @@ def test_the_circuit_has_its_channels():
     ]
 
 
+def test_a_member_of_the_family_has_its_own_gates_and_observables():
+    ansatz = Ansatz.chosen(
+        3,
+        2,
+        encoding="XY",
+        rotation="Z",
+        inputs="split",
+        scaling=True,
+        entangler="ZZ",
+        observables=["Y1", "Z1", "X0 Z2"],
+    )
+    figure = plots.circuit(ansatz, sqdr.NoiseModel((), (sqdr.TwoWireDepolarizing(0.1),)))
+    texts = texts_of(figure)
+    assert {r"RX·RY$(s_{2,1}\,x_{2,1})$", "RZ$(w_{2,1})$"} < set(texts)
+    assert r"$\langle Y_{1}\rangle$ $\langle Z_{1}\rangle$" in texts
+    assert texts[-2:] == [
+        "Measured together: X0 Z2",
+        "TWD  TwoWireDepolarizing 0.1 after entangling layers",
+    ]
+    assert {line.get_marker() for line in figure.axes[0].lines} == {"None", "s"}
+
+
 def test_a_channel_on_the_last_wire_is_on_no_other():
-    texts = texts_of(plots.circuit(3, 2, ((0, 1),), sqdr.NoiseModel.preset("author-code")))
+    ansatz = Ansatz.chosen(3, 2, entanglement=[(0, 1)])
+    texts = texts_of(plots.circuit(ansatz, sqdr.NoiseModel.preset("author-code")))
     assert [texts.count(initials) for initials in ("BF", "D", "AD")] == [2 * 3 + 1, 2 * 3 + 1, 2 * 3]
 
 
 def test_what_is_not_drawn_of_a_circuit_is_counted():
-    pairs = [(wire, wire + 1) for wire in range(11)]
-    figure = plots.circuit(12, 5, pairs)
+    figure = plots.circuit(Ansatz.chosen(12, 5))
     texts = texts_of(figure)
     assert {"4 more wires", "2 more\nblocks", "block 3"} < set(texts)
     assert "block 4" not in texts

@@ -12,6 +12,7 @@ from pathlib import Path
 import jinja2
 from torch import Tensor
 
+from sqdr.experiment import plots
 from sqdr.experiment.option_names import as_plain, flat
 from sqdr.experiment.options import ReportOptions
 from sqdr.experiment.reports.energy import ENERGIES, Operations
@@ -21,7 +22,7 @@ from sqdr.experiment.training.epochs import is_finite
 from sqdr.experiment.training.finished import TrainedRun, read_run
 from sqdr.experiment.training.monitoring import parameters_of_parts
 from sqdr.files import whole_file
-from sqdr.noise import PLACES, NoiseModel, OnLastWire
+from sqdr.noise import PLACES, NoiseModel, OnLastWire, TwoWireDepolarizing
 from sqdr.validation import argument_error
 
 _CONVERGED = "be a training that has not diverged"
@@ -145,15 +146,19 @@ def _gates(trained: TrainedRun) -> Rows:
     circuit = trained.circuit
     if circuit is None:
         return
-    n_wires, n_blocks, noise = circuit.n_wires, circuit.n_blocks, circuit.noise or NoiseModel()
+    ansatz, noise = circuit.ansatz, circuit.noise or NoiseModel()
+    n_wires, n_blocks, n_pairs = ansatz.n_wires, ansatz.n_blocks, len(ansatz.pairs)
+    scaled = ", scaled" if ansatz.scaling else ""
     in_block = {
-        "Rot with angles of the data": (n_wires, n_blocks),
-        "Rot with trained angles": (n_wires, n_blocks),
-        "CZ, between blocks": (len(circuit.pairs), n_blocks - 1),
+        f"{plots.gate_name(ansatz.encoding)} with angles of the data{scaled}": (n_wires, n_blocks),
+        f"{plots.gate_name(ansatz.rotation)} with trained angles": (n_wires, n_blocks),
+        f"{ansatz.entangler}, between blocks": (n_pairs, n_blocks - 1),
     }
     for (place, where), times in zip(PLACES.items(), (n_blocks, n_blocks - 1), strict=True):
         for channel in getattr(noise, place):
             n_channels = 1 if isinstance(channel.strength, OnLastWire) else n_wires
+            if isinstance(channel, TwoWireDepolarizing):
+                n_channels = n_pairs
             in_block[f"{channel.in_words()} after {where}"] = n_channels, times
     for gate, (n, times) in in_block.items():
         yield gate, f"{n:,}", f"{times:,}", f"{n * times:,}"

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from sqdr.ansatz import Ansatz
 from sqdr.experiment import plots
 from sqdr.experiment.reports.measurement import Examples, Measurement, Mistakes
 from sqdr.experiment.training.finished import TrainedRun
@@ -77,9 +78,8 @@ def _figures(trained: TrainedRun, measured: Measurement) -> Iterator[tuple[str, 
     if circuit is not None:
         yield (
             "circuit",
-            "The circuit. Each Rot takes three angles, x from the data and w trained; a line with two "
-            "dots is a CZ.",
-            plots.circuit(circuit.n_wires, circuit.n_blocks, circuit.pairs, circuit.noise),
+            _caption_of(circuit.ansatz),
+            plots.circuit(circuit.ansatz, circuit.noise),
         )
     yield _angles(trained, measured)
     if parts := recorded_parts(trained):
@@ -89,6 +89,17 @@ def _figures(trained: TrainedRun, measured: Measurement) -> Iterator[tuple[str, 
             "Euclidean norm of the gradient of each part, mean over the steps of an epoch.",
             plots.gradient_norms(norms),
         )
+
+
+def _caption_of(ansatz: Ansatz) -> str:
+    caption = "The circuit. Gates take an angle for each rotation, x from the data and w trained"
+    if ansatz.scaling:
+        caption += ", s being trained factors"
+    dots = "dots is a CZ" if ansatz.entangler == "CZ" else "squares is a ZZ with a trained angle"
+    caption += f"; a line with two {dots}."
+    if "ZYZ" in (ansatz.encoding, ansatz.rotation):
+        caption += " Rot is RZ, RY and RZ."
+    return caption
 
 
 def _mistakes(mistakes: Mistakes, names: Sequence[str]) -> tuple[str, str, Figure]:

@@ -259,6 +259,15 @@ def test_gates(tmp_path):
     assert rows["BitFlip OnLastWire(value=0.02) after entangling layers"] == ["1", "2", "2"]
 
 
+def test_gates_of_a_member_of_the_family(tmp_path):
+    options = ["--model.encoding", "XY", "--model.scaling", "true", "--model.entangler", "ZZ"]
+    noise = ["--model.noise.after_entangler", "{TwoWireDepolarizing: 0.01}"]
+    rows = read_page(report_of(tmp_path, *options, *noise)).rows
+    assert rows["RX·RY with angles of the data, scaled"] == ["2", "2", "4"]
+    assert rows["ZZ, between blocks"] == ["1", "1", "1"]
+    assert rows["TwoWireDepolarizing 0.01 after entangling layers"] == ["1", "1", "1"]
+
+
 def test_synops_and_rates_of_the_layers(run, model, test_images):
     """A spike reaches three places in each direction, two at the border, in every channel."""
     rows = read_page(run).rows
