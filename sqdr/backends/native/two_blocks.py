@@ -134,8 +134,12 @@ class TwoBlocks(Method):
         return torch.stack(values)[tables["of_letter"], :, tables["wires"]].T
 
     def kernels(self) -> Evaluation | None:
-        if not self._is_direct:
+        if self.shape.most_factors > 1:
             return None
+        if self.shape.has_couplings:
+            from sqdr.backends.native.kernels.two_blocks_turned import TurnedTwoBlocksByKernels
+
+            return TurnedTwoBlocksByKernels(self)
         from sqdr.backends.native.kernels.two_blocks import TwoBlocksByKernels
 
         return TwoBlocksByKernels(self)

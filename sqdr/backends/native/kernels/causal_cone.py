@@ -313,14 +313,14 @@ class CausalConeByKernels(MatrixEvaluation):
         self._reach = self.shape.n_blocks - 1
         self._ring = self.shape.topology == "ring"
 
-    def values_of_matrices(self, matrices: Array, kept: Array | None) -> Array:  # noqa: ARG002
+    def values_of_matrices(self, matrices: Array, turns: Array, kept: Array | None) -> Array:  # noqa: ARG002
         tiles, _, width = matrices.shape
         values = np.empty((tiles, self.shape.n_wires, width), matrices.dtype)
         *of_program, room = self._program(matrices)
         causal_cone(matrices, self._ring, self._reach, *of_program, room, values)
         return values
 
-    def gradient_of_matrices(self, grad: Array, matrices: Array, kept: Array) -> Array:  # noqa: ARG002
+    def gradient_of_matrices(self, grad: Array, matrices: Array, *others: Array) -> Array:  # noqa: ARG002
         into = np.zeros_like(matrices)
         *of_program, room = self._program(matrices)
         arguments = matrices, self._ring, self._reach, *of_program, room, np.empty_like(room)

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -21,6 +21,32 @@ from sqdr.vectors import n_lanes
 _AT_A_TIME = 2**16
 #: Multiply-adds that are worth a thread: a fifth of a millisecond.
 _WORTH_A_THREAD = 2 * 10**6
+
+
+class Given(NamedTuple):
+    """What values depend on beside quaternions.
+
+    Args:
+        noise (Array of shape (tiles or 1, numbers * n_wires, width)): by number and wire.
+        turns (Array of shape (2, couplings)): cosines and sines of the angles of ZZ, by layer and pair.
+        alone (int): number of samples, if each is to be a tile of its own; else 0.
+    """
+
+    noise: Array
+    turns: Array
+    alone: int
+
+
+class Sums(NamedTuple):
+    """Gradients by what is given.
+
+    Args:
+        noise (Array): of the shape of the noise; without rows if it is not asked for.
+        turns (Array of shape (2 * couplings, width)): by cosines, then by sines.
+    """
+
+    noise: Array
+    turns: Array
 
 
 class KernelEvaluation(ABC):
@@ -42,13 +68,12 @@ class KernelEvaluation(ABC):
             self._measured[letter] = None if is_each_wire else self.shape.measured_in(letter)
 
     @abstractmethod
-    def values_of(self, quaternions: Array, noise: Array, alone: int, kept: Array | None) -> Array:
+    def values_of(self, quaternions: Array, given: Given, kept: Array | None) -> Array:
         """<Z> of every wire.
 
         Args:
             quaternions (Array of shape (tiles, 4 * n_blocks * n_wires, width)): by block and wire.
-            noise (Array of shape (tiles or 1, numbers * n_wires, width)): by number and wire.
-            alone (int): number of samples, if each is to be a tile of its own; else 0.
+            given (Given): what else the values depend on.
             kept (Array of shape (tiles, numbers, width) or None): to be written, what the gradient
                 needs besides, if there will be one; see `kept_numbers`. For samples alone of shape
                 (samples, numbers / width, width).
@@ -62,18 +87,16 @@ class KernelEvaluation(ABC):
         self,
         grad: Array,
         quaternions: Array,
-        noise: Array,
-        alone: int,
+        given: Given,
         kept: Array,
-        grad_noise: Array,
+        sums: Sums,
     ) -> Array:
         """Gradient by the quaternions, given that by the values.
 
         Args:
             grad (Array of shape (tiles, n_wires, width))
-            quaternions, noise, alone, kept: as in `values_of`.
-            grad_noise (Array): of the shape of `noise`; the gradient by it is added. Without rows if it
-                is not asked for.
+            quaternions, given, kept: as in `values_of`.
+            sums (Sums): the gradients by what is given are added.
         """
 
     def noise_for(self, letter: str, noise: Array) -> Array:  # noqa: ARG002
@@ -114,7 +137,8 @@ class KernelEvaluation(ABC):
                 for letter, array in zip(letters, arrays, strict=True):
                     own = None if array is None else array[samples if batch.alone else tiles]
                     turned = self._turned(quaternions, letter)
-                    found = self.values_of(turned, self.noise_for(letter, noise), alone, own)
+                    given = Given(self.noise_for(letter, noise), batch.turns, alone)
+                    found = self.values_of(turned, given, own)
                     self._put(found, letter, into[samples])
 
         batch.in_parallel(part)
@@ -123,7 +147,7 @@ class KernelEvaluation(ABC):
     def backward(
         self, grad: Tensor, inputs: Tensors, kept: Tensors, needed: Sequence[bool]
     ) -> Sequence[Tensor | None]:
-        angles, weights, _, noise = inputs
+        angles, weights, couplings, noise = inputs
         batch = _Batch(self, *inputs)
         axes = batch.axes
         letters = self.shape.letters
@@ -133,7 +157,8 @@ class KernelEvaluation(ABC):
         grad_angles = np.empty_like(batch.angles)
         grad_noise = np.zeros((len(noise) * self.shape.n_wires, noise.shape[1]), batch.dtype)
 
-        def part(start: int, stop: int) -> tuple[Any, Any]:
+        def part(start: int, stop: int) -> tuple[Any, Any, Any]:
+            of_turns = np.zeros((batch.turns.size, batch.width), batch.dtype)
             of_weights = batch.empty_of_weights()
             grad_weights, sums_of_weights = np.empty_like(batch.weights), np.zeros_like(of_weights)
             room = batch.empty_room()
@@ -150,7 +175,10 @@ class KernelEvaluation(ABC):
                     of_letter = np.zeros_like(noise_here) if needed[3] else noise_here[:, :0]
                     turned = self._turned(quaternions, letter)
                     by_wires = tiled(rows[samples])
-                    by_turned = self.gradient_of(by_wires, turned, noise_here, alone, own, of_letter)
+                    given = Given(noise_here, batch.turns, alone)
+                    by_turned = self.gradient_of(
+                        by_wires, turned, given, own, Sums(of_letter, of_turns)
+                    )
                     of_these = self._turned(by_turned, letter, back=True)
                     found = of_these if found is None else found + of_these
                     if needed[3]:
@@ -164,18 +192,23 @@ class KernelEvaluation(ABC):
                     untile(sums, grad_noise.T[samples])
                 elif needed[3]:
                     of_noise = of_noise + sums[0].sum(1, keepdims=True)
-            return grad_weights[:, 0], of_noise
+            return grad_weights[:, 0], of_noise, of_turns.sum(1).reshape(batch.turns.shape)
 
         parts = batch.in_parallel(part)
-        of_weights = sum(of_weights for of_weights, _ in parts)
+        of_weights = sum(of_weights for of_weights, _, _ in parts)
         grads = [
             _as_given(grad_angles, angles),
             torch.from_numpy(of_weights).reshape(weights.shape),
             None,
             None,
         ]
+        if needed[2]:
+            by_cosine, by_sine = sum(of_turns for _, _, of_turns in parts)
+            cosines, sines = batch.turns
+            of_couplings = torch.from_numpy(cosines * by_sine - sines * by_cosine)
+            grads[2] = of_couplings.reshape(couplings.shape)
         if needed[3]:
-            grad_noise += sum(of_noise for _, of_noise in parts)
+            grad_noise += sum(of_noise for _, of_noise, _ in parts)
             of_numbers = torch.from_numpy(grad_noise).reshape(len(noise), self.shape.n_wires, -1)
             grads[3] = of_numbers.transpose(1, 2)
         return grads
@@ -215,7 +248,12 @@ class _Batch:
     """The inputs as arrays, cut into tiles."""
 
     def __init__(
-        self, evaluation: KernelEvaluation, angles: Tensor, weights: Tensor, _: Tensor, noise: Tensor
+        self,
+        evaluation: KernelEvaluation,
+        angles: Tensor,
+        weights: Tensor,
+        couplings: Tensor,
+        noise: Tensor,
     ) -> None:
         ansatz = evaluation.shape.ansatz
         self.axes = _numbers_of(ansatz.encoding), _numbers_of(ansatz.rotation)
@@ -227,6 +265,8 @@ class _Batch:
         self._room = 2 * longer, self.width
         self.n_tiles = -(-self.size // self.width)
         self.weights = _first_lane(_rows(weights, weights.numel())[0], self.width)
+        of_pairs = _rows(couplings, max(1, couplings.numel()))
+        self.turns = np.stack((np.cos(of_pairs), np.sin(of_pairs))).reshape(2, -1)
         self.alone = evaluation.takes_samples_alone(self.size)
         self.noise_differs = noise.shape[1] > 1
         known, tile = evaluation.known_noise

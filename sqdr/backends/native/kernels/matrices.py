@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from sqdr.backends.native.kernels.evaluation import KernelEvaluation
+from sqdr.backends.native.kernels.evaluation import Given, KernelEvaluation, Sums
 from sqdr.backends.native.kernels.tiles import Array
 from sqdr.compilation import kernel
 from sqdr.vectors import load, store
@@ -19,12 +19,14 @@ class MatrixEvaluation(KernelEvaluation):
     """A `MatrixMethod` by kernels."""
 
     @abstractmethod
-    def values_of_matrices(self, matrices: Array, kept: Array | None) -> Array:
-        """<Z> (Array of shape (tiles, n_wires, width)); what is kept as in `values_of`."""
+    def values_of_matrices(self, matrices: Array, turns: Array, kept: Array | None) -> Array:
+        """<Z> (Array of shape (tiles, n_wires, width)); turns as in `Given`, what is kept likewise."""
 
     @abstractmethod
-    def gradient_of_matrices(self, grad: Array, matrices: Array, kept: Array) -> Array:
-        """Gradient by the matrices, given that by the values."""
+    def gradient_of_matrices(
+        self, grad: Array, matrices: Array, turns: Array, kept: Array, grad_turns: Array
+    ) -> Array:
+        """Gradient by the matrices, given that by the values; that by turns is added, as in `Sums`."""
 
     def noise_for(self, letter: str, noise: Array) -> Array:
         if letter == "Z":
@@ -46,28 +48,17 @@ class MatrixEvaluation(KernelEvaluation):
         last = noise.reshape(len(noise), self.shape.n_blocks, 8, self.shape.n_wires, -1)[:, -1]
         return last[:, 4], last[:, 4 + "ZXY".index(letter)], last[:, 7]
 
-    def values_of(
-        self,
-        quaternions: Array,
-        noise: Array,
-        alone: int,  # noqa: ARG002
-        kept: Array | None,
-    ) -> Array:
-        return self.values_of_matrices(_matrices_of(quaternions, noise, self.shape.n_wires), kept)
+    def values_of(self, quaternions: Array, given: Given, kept: Array | None) -> Array:
+        of_matrices = _matrices_of(quaternions, given.noise, self.shape.n_wires)
+        return self.values_of_matrices(of_matrices, given.turns, kept)
 
     def gradient_of(
-        self,
-        grad: Array,
-        quaternions: Array,
-        noise: Array,
-        alone: int,  # noqa: ARG002
-        kept: Array,
-        grad_noise: Array,
+        self, grad: Array, quaternions: Array, given: Given, kept: Array, sums: Sums
     ) -> Array:
-        of_matrices = _matrices_of(quaternions, noise, self.shape.n_wires)
-        of_matrices = self.gradient_of_matrices(grad, of_matrices, kept)
+        of_matrices = _matrices_of(quaternions, given.noise, self.shape.n_wires)
+        of_matrices = self.gradient_of_matrices(grad, of_matrices, given.turns, kept, sums.turns)
         into = np.empty_like(quaternions)
-        matrices_backward(of_matrices, quaternions, noise, self.shape.n_wires, into, grad_noise)
+        matrices_backward(of_matrices, quaternions, given.noise, self.shape.n_wires, into, sums.noise)
         return into
 
 

@@ -203,7 +203,7 @@ class PauliVectorByKernels(MatrixEvaluation):
     def kept_numbers(self) -> int:
         return (self.shape.n_blocks - 1) * len(self._source)
 
-    def values_of_matrices(self, matrices: Array, kept: Array | None) -> Array:
+    def values_of_matrices(self, matrices: Array, turns: Array, kept: Array | None) -> Array:  # noqa: ARG002
         tiles, _, width = matrices.shape
         if kept is None:
             kept = np.empty((1, 0, width), matrices.dtype)
@@ -212,7 +212,14 @@ class PauliVectorByKernels(MatrixEvaluation):
         pauli_vector(matrices, self._source, self._negative, room, kept, values)
         return values
 
-    def gradient_of_matrices(self, grad: Array, matrices: Array, kept: Array) -> Array:
+    def gradient_of_matrices(
+        self,
+        grad: Array,
+        matrices: Array,
+        turns: Array,  # noqa: ARG002
+        kept: Array,
+        grad_turns: Array,  # noqa: ARG002
+    ) -> Array:
         rows = (self.shape.n_wires + 1) * len(self._source)
         room = np.empty((rows, matrices.shape[2]), matrices.dtype)
         into = np.zeros_like(matrices)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from sqdr.backends.native.kernels.evaluation import KernelEvaluation
+from sqdr.backends.native.kernels.evaluation import Given, KernelEvaluation, Sums
 from sqdr.backends.native.kernels.tiles import Array, each_alone, tiled
 from sqdr.backends.native.statevector import Statevector, cz_signs
 from sqdr.compilation import kernel
@@ -257,13 +257,8 @@ class StatevectorByKernels(KernelEvaluation):
         n_wires = self.shape.n_wires
         return n_wires >= _LARGE or (n_wires >= _WORTH_ROWS and size < _FEW)
 
-    def values_of(
-        self,
-        quaternions: Array,
-        noise: Array,  # noqa: ARG002
-        alone: int,
-        kept: Array | None,
-    ) -> Array:
+    def values_of(self, quaternions: Array, given: Given, kept: Array | None) -> Array:
+        alone = given.alone
         signs, n_inner = self._signs_of(quaternions, alone)
         if alone:
             quaternions = each_alone(quaternions, alone)
@@ -276,11 +271,11 @@ class StatevectorByKernels(KernelEvaluation):
         self,
         grad: Array,
         quaternions: Array,
-        noise: Array,  # noqa: ARG002
-        alone: int,
+        given: Given,
         kept: Array,
-        grad_noise: Array,  # noqa: ARG002
+        sums: Sums,  # noqa: ARG002
     ) -> Array:
+        alone = given.alone
         signs, n_inner = self._signs_of(quaternions, alone)
         if alone:
             grad, quaternions = each_alone(grad, alone), each_alone(quaternions, alone)

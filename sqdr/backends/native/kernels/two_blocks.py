@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from sqdr.backends.native.kernels.evaluation import KernelEvaluation
+from sqdr.ansatz import Pairs
+from sqdr.backends.native.kernels.evaluation import Given, KernelEvaluation, Sums
 from sqdr.backends.native.kernels.tiles import Array
 from sqdr.backends.native.method import Method
 from sqdr.compilation import kernel
@@ -162,18 +163,24 @@ def _add(sums: Array, row: int, vector: Any) -> None:
     store(sums, row, load(sums, row) + vector)
 
 
+def neighbours_of(pairs: Pairs, n_wires: int) -> tuple[int, Array, Array, Array]:
+    """Most neighbours of a wire; where those of each begin; all neighbours; the pairs with them."""
+    of_wires: list[list[tuple[int, int]]] = [[] for _ in range(n_wires)]
+    for place, (first, second) in enumerate(pairs):
+        of_wires[first].append((second, place))
+        of_wires[second].append((first, place))
+    flat = np.array([entry for of in of_wires for entry in of], dtype=np.int64).reshape(-1, 2)
+    neighbours, places = (np.ascontiguousarray(column) for column in flat.T)
+    return max(map(len, of_wires)), np.cumsum([0, *map(len, of_wires)]), neighbours, places
+
+
 class TwoBlocksByKernels(KernelEvaluation):
     """`TwoBlocks` by kernels."""
 
     def __init__(self, method: Method) -> None:
         super().__init__(method)
-        neighbours: list[list[int]] = [[] for _ in range(self.shape.n_wires)]
-        for first, second in self.shape.pairs:
-            neighbours[first].append(second)
-            neighbours[second].append(first)
-        self._most = max(map(len, neighbours))
-        self._starts = np.cumsum([0, *map(len, neighbours)])
-        self._neighbours = np.array([wire for of in neighbours for wire in of], dtype=np.int64)
+        tables = neighbours_of(self.shape.pairs, self.shape.n_wires)
+        self._most, self._starts, self._neighbours, _ = tables
 
     def noise_for(self, letter: str, noise: Array) -> Array:
         return np.ascontiguousarray(noise[:, self._rows_of(letter)])
@@ -186,32 +193,25 @@ class TwoBlocksByKernels(KernelEvaluation):
         start = self.shape.letters.index(letter) * 7 * self.shape.n_wires
         return slice(start, start + 7 * self.shape.n_wires)
 
-    def values_of(
-        self,
-        quaternions: Array,
-        noise: Array,
-        alone: int,  # noqa: ARG002
-        kept: Array | None,  # noqa: ARG002
-    ) -> Array:
+    def values_of(self, quaternions: Array, given: Given, kept: Array | None) -> Array:  # noqa: ARG002
         tiles, _, width = quaternions.shape
         values = np.empty((tiles, self.shape.n_wires, width), quaternions.dtype)
         room = np.empty_like(values[0])
-        two_blocks(quaternions, noise, self._starts, self._neighbours, room, values)
+        two_blocks(quaternions, given.noise, self._starts, self._neighbours, room, values)
         return values
 
     def gradient_of(
         self,
         grad: Array,
         quaternions: Array,
-        noise: Array,
-        alone: int,  # noqa: ARG002
+        given: Given,
         kept: Array,  # noqa: ARG002
-        grad_noise: Array,
+        sums: Sums,
     ) -> Array:
         into = np.empty_like(quaternions)
         shape = 2 * self.shape.n_wires + self._most, quaternions.shape[2]
         room = np.empty(shape, quaternions.dtype)
         two_blocks_backward(
-            quaternions, noise, self._starts, self._neighbours, room, grad, into, grad_noise
+            quaternions, given.noise, self._starts, self._neighbours, room, grad, into, sums.noise
         )
         return into

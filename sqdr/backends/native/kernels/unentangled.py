@@ -79,13 +79,13 @@ def _write_products(into: Array, row: int, grad: Array, z: Array, x: Array, y: A
 class UnentangledByKernels(MatrixEvaluation):
     """`Unentangled` by kernels."""
 
-    def values_of_matrices(self, matrices: Array, kept: Array | None) -> Array:  # noqa: ARG002
+    def values_of_matrices(self, matrices: Array, turns: Array, kept: Array | None) -> Array:  # noqa: ARG002
         tiles, _, width = matrices.shape
         values = np.empty((tiles, self.shape.n_wires, width), matrices.dtype)
         unentangled(matrices, self._room(matrices), values)
         return values
 
-    def gradient_of_matrices(self, grad: Array, matrices: Array, kept: Array) -> Array:  # noqa: ARG002
+    def gradient_of_matrices(self, grad: Array, matrices: Array, *others: Array) -> Array:  # noqa: ARG002
         into = np.empty_like(matrices)
         unentangled_backward(grad, matrices, self._room(matrices), into)
         return into
