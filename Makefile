@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := $(basename $(notdir $(wildcard benchmarks/requirements/*.txt)))
 
-.PHONY: train test lint types check mutants coverage accuracy sweep compare compare-family fit bench bench-cuda bench-full
+.PHONY: train test lint types check mutants coverage accuracy sweep compare compare-family members fit bench bench-cuda bench-full
 
 train: $(VENV)/train
 	$(BIN)/sqdr train $(OPTIONS)
@@ -43,6 +43,10 @@ sweep: $(VENV)/train
 
 compare: $(VENV)/train
 	$(BIN)/sqdr compare --folder runs/comparison
+
+# What members of the family of circuits cost beside the published one; prints a table.
+members: $(VENV)/installed
+	$(BIN)/python benchmarks/members.py
 
 # The picture of the README.
 fit: $(VENV)/train

@@ -1,0 +1,72 @@
+"""What members of the family of circuits cost on the native engine, beside the published one.
+
+`python benchmarks/members.py` prints a Markdown table: milliseconds of a forward and a backward pass in
+single precision on one thread, the median of steps that are taken in turns, and that of the published
+circuit of as many wires and blocks.
+"""
+
+import statistics
+import time
+
+import torch
+
+import sqdr
+
+WIRES, BATCH, ROUNDS = 9, 64, 60
+NOISE = sqdr.NoiseModel((sqdr.BitFlip(0.02), sqdr.Depolarizing(0.03), sqdr.AmplitudeDamping(0.1)))
+MEMBERS = {
+    "published": {},
+    "XYX, ZXZ": {"encoding": "XYX", "rotation": "ZXZ"},
+    "split inputs": {"inputs": "split"},
+    "trained scaling": {"scaling": True},
+    "X of every wire": {"observables": "X"},
+    "Z and X of every wire": {"observables": [f"{p}{i}" for p in "ZX" for i in range(WIRES)]},
+    "ZZ": {"entangler": "ZZ"},
+    "every pair": {"entanglement": "full"},
+    "Z Z of neighbours": {"observables": [f"Z{i} Z{i + 1}" for i in range(WIRES - 1)]},
+}
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    print("| member | blocks | noise | method | ms | times the published one |")
+    print("|---|---|---|---|---|---|")
+    for n_blocks in (2, 3):
+        for noise in (None, NOISE):
+            steps = {
+                name: Step(sqdr.create_circuit("native", WIRES, n_blocks, noise=noise, **options))
+                for name, options in MEMBERS.items()
+            }
+            for _ in range(ROUNDS):
+                for step in steps.values():
+                    step()
+            published = steps["published"].median()
+            for name, step in steps.items():
+                cells = name, n_blocks, "yes" if noise else "no", step.circuit.method
+                ratio = f"{step.median() / published:.2f}"
+                print("|", " | ".join(map(str, (*cells, f"{1e3 * step.median():.2f}", ratio))), "|")
+
+
+class Step:
+    """Forward and backward pass of a circuit, which keeps the seconds that it took."""
+
+    def __init__(self, circuit: sqdr.ReuploadCircuit) -> None:
+        self.circuit = circuit
+        self._angles = torch.rand(BATCH, circuit.n_features, requires_grad=True)
+        self._seconds: list[float] = []
+        for _ in range(3):
+            self()
+        self._seconds.clear()
+
+    def __call__(self) -> None:
+        self.circuit(self._angles).sum()  # what came before has left the caches
+        start = time.perf_counter()
+        self.circuit(self._angles).sum().backward()
+        self._seconds.append(time.perf_counter() - start)
+
+    def median(self) -> float:
+        return statistics.median(self._seconds)
+
+
+if __name__ == "__main__":
+    main()
