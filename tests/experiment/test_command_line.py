@@ -109,9 +109,9 @@ def test_values_of_other_commands(command, words, name, value):
         (["train", "--data.classes", "a,b"], "must be integers, for instance 0,3-5, but is a,b."),
         (["train", "--data.download", "maybe"], "`data.download` must be true or false, but is maybe."),
         (["train", "--model.circuit", "x"], "must be quantum, frozen, mlp or none, but is x."),
-        (["train", "--model.entanglement", "x"], "linear or circular or be pairs of wires, but is x."),
+        (["train", "--model.entanglement", "x"], "circular or full or be pairs of wires, but is x."),
         (["train", "--model.noise.after_rotation", "x"], "for instance {BitFlip:0.1}, but is x."),
-        (["train", "--model.noise.readout_error", "x"], "must be a number or be numbers, but is x."),
+        (["train", "--model.noise.readout_error", "x"], "be numbers or be names and values, but is x."),
         (["train", "--model.device", "x"], "`device` must be left out for backend native, which takes"),
         (["train", "--model.options.foo", "3"], "`foo` must be left out for backend native, which"),
         (["evaluate", "m", "--noises", "loud"], "`noises` must be a list, for instance saved,none"),
@@ -225,7 +225,7 @@ def test_backends_are_listed_with_their_capabilities(capfd):
     assert head.split() == ["backend", "state", "package", "capabilities"]
     (native,) = [line.split(maxsplit=4) for line in lines if line.startswith("native ")]
     assert native[:3] == ["native", "works", "sqdr"]
-    assert native[4] == "noise, float64"
+    assert native[4].startswith("noise, device-noise, float64, axes, inputs, couplings")
 
 
 @pytest.mark.parametrize("is_terminal", [True, False])

@@ -140,7 +140,7 @@ COMPARE = Command(
     "compare",
     "compare a classifier with its twins and others",
     "Train the classifier and variants of it, such as twins without the quantum part, over seeds.",
-    "sqdr compare --seeds 0-4 --variants {scaled:{scaling:true},X:{observables:X}}",
+    "sqdr compare --seeds 0-4 --variants {scaled:{scaling:true}}",
     ("variants", "seeds", "jobs", "folder", "config"),
     partial(_add_options, ComparisonOptions, {"seed"}),
     _prepare_comparison,
