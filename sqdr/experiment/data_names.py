@@ -11,8 +11,15 @@ from sqdr.validation import argument_error
 
 GROUP = "sqdr.datasets"
 
-#: scikit-learn's, and four of torchvision's.
-BUILT_IN = ("digits", "mnist", "fashion-mnist", "kmnist", "cifar10")
+#: torchvision's, by the names that they have here.
+TORCHVISION = (
+    *("mnist", "fashion-mnist", "kmnist", "qmnist"),
+    *("emnist-balanced", "emnist-byclass", "emnist-bymerge"),
+    *("emnist-digits", "emnist-letters", "emnist-mnist"),
+    *("usps", "svhn", "cifar10", "cifar100"),
+)
+#: scikit-learn's, and torchvision's.
+BUILT_IN = ("digits", *TORCHVISION)
 
 
 def data_names() -> tuple[str, ...]:

@@ -74,8 +74,9 @@ class DataOptions:
 
     Args:
         name: "digits" (scikit-learn's 1,797 images of 8 x 8, bundled), or torchvision's "mnist",
-            "fashion-mnist", "kmnist" or "cifar10"; or one of another distribution, by its entry point
-            (group `sqdr.datasets`).
+            "fashion-mnist", "kmnist", "qmnist", "emnist-balanced" (or another split), "usps", "svhn",
+            "cifar10" or "cifar100"; or one of another distribution, by its entry point (group
+            `sqdr.datasets`).
         root: folder of torchvision's data sets.
         download: whether torchvision may download a data set that is not in `root`.
         classes: labels to keep, all if empty; the model's classes follow this order.

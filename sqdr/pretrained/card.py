@@ -22,7 +22,10 @@ except ModuleNotFoundError as error:
 
 _TAGS = ["quantum-machine-learning", "data-reuploading", "spiking-neural-network", "sqdr-cnn"]
 #: Data sets whose images are light on a dark ground.
-LIGHT_ON_DARK = ("digits", "mnist", "fashion-mnist", "kmnist")
+LIGHT_ON_DARK = (
+    *("digits", "mnist", "fashion-mnist", "kmnist", "qmnist", "usps"),
+    *(f"emnist-{split}" for split in ("balanced", "byclass", "bymerge", "digits", "letters", "mnist")),
+)
 
 
 def model_card(model: SQDR_CNN, about: About) -> str:

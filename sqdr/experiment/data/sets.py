@@ -1,45 +1,31 @@
-"""Image data sets: scikit-learn's digits, which need no download, four of torchvision's, others."""
+"""Image data sets: scikit-learn's digits, which need no download, torchvision's, others."""
 
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning
 import numpy as np
 import torch
-from filelock import FileLock
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 from torch.utils.data import DataLoader, TensorDataset
 
+from sqdr.experiment.data.labelled import Images, check_fits
 from sqdr.experiment.data.sharing import WHOLE, Place, Share, SharedBatches
+from sqdr.experiment.data.torchvision_sets import load_torchvision
 from sqdr.experiment.data_names import BUILT_IN, entry_of
 from sqdr.experiment.options import DataOptions
 from sqdr.images import resized
 from sqdr.validation import argument_error
 
-_TORCHVISION = {
-    "mnist": "MNIST",
-    "fashion-mnist": "FashionMNIST",
-    "kmnist": "KMNIST",
-    "cifar10": "CIFAR10",
-}
 _DIGITS_TEST_SIZE = 360
 _DIGITS_SIZE = 16
-
-
-class Images(NamedTuple):
-    """images (Tensor of shape (n, channels, height, width)) in [0, 1]; labels (Tensor of shape (n,))"""
-
-    images: Tensor
-    labels: Tensor
 
 
 class ImageData(lightning.LightningDataModule):
@@ -74,6 +60,7 @@ class ImageData(lightning.LightningDataModule):
         self.in_channels = train.images.shape[1]
         _check_fraction(options.validation_fraction, train.labels)
         train, validation = _stratified_split(train, options.validation_fraction)
+        self._check_fits(train, validation, test)
         self.train, self.validation, self.test = map(self._resized, (train, validation, test))
         self.place: Place | None = None
 
@@ -115,9 +102,18 @@ class ImageData(lightning.LightningDataModule):
             return WHOLE
         return Share(self.trainer.global_rank, self.trainer.world_size)
 
+    @property
+    def _image_size(self) -> int | None:
+        return self.options.image_size or (_DIGITS_SIZE if self.options.name == "digits" else None)
+
+    def _check_fits(self, *splits: Images) -> None:
+        """Accept an image size with which all images fit into memory."""
+        if (size := self._image_size) is not None:
+            n_bytes = 4 * sum(len(split.labels) for split in splits) * self.in_channels * size**2
+            check_fits("image_size", "be one with which the images fit into memory", f"{size}", n_bytes)
+
     def _resized(self, split: Images) -> Images:
-        size = self.options.image_size or (_DIGITS_SIZE if self.options.name == "digits" else None)
-        return Images(resized(split.images, size), split.labels)
+        return Images(resized(split.images, self._image_size), split.labels)
 
 
 def load_images(name: str, root: Path, download: bool) -> tuple[Images, Images, list[str]]:
@@ -140,23 +136,7 @@ def load_images(name: str, root: Path, download: bool) -> tuple[Images, Images, 
         digits = Images(images, torch.as_tensor(labels))
         names = [str(digit) for digit in range(10)]
         return *_stratified_split(digits, _DIGITS_TEST_SIZE), names
-    loader = getattr(_torchvision_datasets(), _TORCHVISION[name])
-    try:
-        with _download_lock(root) if download else nullcontext():
-            train, test = (loader(root, train=part, download=download) for part in (True, False))
-        class_names = [str(name) for name in train.classes]
-        n_classes = len(class_names)
-        return _as_images(train, n_classes), _as_images(test, n_classes), class_names
-    except OSError:
-        raise
-    except Exception as error:  # torchvision's readers raise whatever their parsers meet
-        if isinstance(error, RuntimeError) and "not found" in str(error) and not download:
-            raise FileNotFoundError(
-                f"Data set {name} is not in {root}: allow its download with --data.download true, "
-                "or name its folder with --data.root."
-            ) from error
-        reason = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-        raise ValueError(f"Data set {name} in {root} cannot be read: {reason}") from error
+    return load_torchvision(name, root, download)
 
 
 def _of_another(name: str, root: Path, download: bool) -> tuple[Images, Images, list[str]]:
@@ -182,12 +162,6 @@ def _checked_images(images: Tensor, labels: Tensor, n_classes: int) -> Images:
     if not 0 <= labels.min() <= labels.max() < n_classes:
         raise ValueError(f"its labels are not all from 0 to {n_classes - 1}")
     return Images(images.float(), labels.long())
-
-
-def _download_lock(root: Path) -> AbstractContextManager[object]:
-    """Lets one process at a time download; no lock for a folder that nothing can be written into."""
-    root.mkdir(parents=True, exist_ok=True)
-    return FileLock(root / "download.lock") if os.access(root, os.W_OK) else nullcontext()
 
 
 def augment(images: Tensor, augmentation: str, share: Share = WHOLE) -> Tensor:
@@ -222,31 +196,6 @@ def _random_affine(images: Tensor, share: Share) -> Tensor:
     theta = torch.stack((cos, -sin, shift_x, sin, cos, shift_y), dim=-1).reshape(-1, 2, 3)
     grid = affine_grid(theta, list(images.shape), align_corners=False)
     return grid_sample(images, grid, align_corners=False).clamp(0, 1)
-
-
-def _torchvision_datasets() -> Any:
-    try:
-        from torchvision import datasets
-    except RuntimeError as error:  # "operator torchvision::nms does not exist"
-        raise ImportError(
-            "torchvision does not go with this build of torch: install both from one source, "
-            "for instance with pip install --force-reinstall torch torchvision"
-        ) from error
-    return datasets
-
-
-def _as_images(dataset: Any, n_classes: int) -> Images:
-    """torchvision keeps grey images as (n, h, w) tensors and colour ones as (n, h, w, 3) arrays.
-
-    It does not check that they fit their labels.
-    """
-    images, labels = torch.as_tensor(dataset.data), torch.as_tensor(dataset.targets)
-    images = images.unsqueeze(1) if images.dim() == 3 else images.permute(0, 3, 1, 2)
-    if labels.shape != images.shape[:1] or len(labels) == 0:
-        raise ValueError(f"there are {len(images)} images and {len(labels)} labels")
-    if not 0 <= labels.min() <= labels.max() < n_classes:
-        raise ValueError(f"its labels are not all from 0 to {n_classes - 1}")
-    return Images(images.float() / 255, labels)
 
 
 def _stratified_split(split: Images, held_out: float) -> tuple[Images, Images]:

@@ -11,7 +11,7 @@ import torch
 from rich.progress import track
 from torch import Tensor, nn
 
-from sqdr.experiment.data.sets import Images
+from sqdr.experiment.data.labelled import Images
 from sqdr.experiment.reports.energy import Operations, count_operations
 from sqdr.experiment.scores import Scores, scores_of
 from sqdr.experiment.training.finished import TrainedRun
