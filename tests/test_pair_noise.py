@@ -19,7 +19,7 @@ DIRECTED = sqdr.NoiseModel(readout_error=sqdr.ReadoutError(0.01, [0.03, 0.05]))
 OF_PAIRS = sqdr.NoiseModel(after_entangler=(sqdr.BitFlip(0.1), sqdr.TwoWireDepolarizing([0.1, 0.2])))
 
 
-@pytest.mark.parametrize("string", itertools.product("IXYZ", repeat=2), ids="".join)
+@pytest.mark.parametrize("string", list(itertools.product("IXYZ", repeat=2)), ids="".join)
 def test_operators_and_factor(string):
     noise = sqdr.TwoWireDepolarizing(0.3)
     operators = noise.kraus_operators().numpy()
