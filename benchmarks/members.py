@@ -10,11 +10,11 @@ import statistics
 import time
 
 import torch
+from case import NOISE
 
 import sqdr
 
 WIRES, BATCH, ROUNDS = 9, 64, 60
-NOISE = sqdr.NoiseModel((sqdr.BitFlip(0.02), sqdr.Depolarizing(0.03), sqdr.AmplitudeDamping(0.1)))
 MEMBERS = {
     "published": {},
     "XYX, ZXZ": {"encoding": "XYX", "rotation": "ZXZ"},

@@ -207,9 +207,8 @@ class ReuploadCircuit(nn.Module, ABC):
         )
         shapes = self._ansatz.shapes()
         for name in ("scales", "couplings"):
-            is_there = name in shapes
-            made = nn.Parameter(torch.empty(shapes[name], dtype=dtype)) if is_there else None
-            self.register_parameter(name, made)
+            tensor = torch.empty(shapes[name], dtype=dtype) if name in shapes else None
+            self.register_parameter(name, None if tensor is None else nn.Parameter(tensor))
         self._generator: torch.Generator | None = None
         self._home_of_generator = home()
         self._register_noise(noise or NoiseModel())

@@ -203,7 +203,7 @@ class ModelOptions:
         _set(self, angle_scale=check_number("angle_scale", self.angle_scale))
         if self.shots is not None:
             _set(self, shots=check_integer("shots", self.shots, 1))
-        Ansatz.chosen(self.n_wires, self.qdr_block, **self.family)
+        _ = self.ansatz  # which checks the family
         if self.circuit in ("mlp", "none") and (noise := build_noise(self.noise)):
             raise argument_error("noise", f'be empty for circuit "{self.circuit}"', f"is {noise}")
         if self.head == "none" and self.circuit == "none":
@@ -213,6 +213,15 @@ class ModelOptions:
     def family(self) -> dict[str, Any]:
         """The arguments that choose a member of the family of circuits."""
         return _family_of(self)
+
+    @property
+    def ansatz(self) -> Ansatz:
+        """The member of the family.
+
+        Raises:
+            ValueError: if an option of it is out of its domain.
+        """
+        return Ansatz.chosen(self.n_wires, self.qdr_block, **self.family)
 
 
 def _family_of(options: ModelOptions | BenchOptions) -> dict[str, Any]:

@@ -440,7 +440,7 @@ def _measured(ansatz: Ansatz) -> list[str]:
 
 
 def _notes_on_words(ansatz: Ansatz) -> list[str]:
-    """The observables of several wires, and those of one wire where it has several."""
+    """The observables of several wires."""
     words = [shown_word(word) for word in ansatz.observables if len(word) > 1]
     return [textwrap.shorten(f"Measured together: {', '.join(words)}", 100)] if words else []
 

@@ -30,7 +30,6 @@ from sqdr.pretrained.config import (
     CONFIG,
     MODEL_TYPE,
     PretrainedConfig,
-    ansatz_of,
     existing,
     from_json,
     is_ours,
@@ -128,12 +127,10 @@ def _read_weights(file: Path, config: PretrainedConfig) -> dict[str, Tensor]:
 
 def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: PretrainedConfig) -> None:
     """Compare the tensors that there are with those of the model, which is not built for it."""
-    arguments = config.arguments
-    ansatz = ansatz_of(arguments)
-    parts = _classical_parts(arguments)
+    parts = _classical_parts(config)
     expected = {name: tuple(t.shape) for name, t in parts.state_dict().items()}
-    expected |= {f"circuit.{name}": shape for name, shape in ansatz.shapes().items()}
-    for name, _, strength in (arguments["noise"] or NoiseModel()).named_strengths():
+    expected |= {f"circuit.{name}": shape for name, shape in config.ansatz.shapes().items()}
+    for name, _, strength in (config.arguments["noise"] or NoiseModel()).named_strengths():
         if isinstance(strength, Tensor):
             expected[f"circuit.{name}"] = tuple(strength.shape)
     for name, shape in expected.items():
@@ -147,9 +144,9 @@ def _check_shapes(shapes: Mapping[str, tuple[int, ...]], config: PretrainedConfi
             raise argument_error("tensors", "be those of the model", f"hold {name!r} as well")
 
 
-def _classical_parts(arguments: Mapping[str, Any]) -> nn.ModuleDict:
-    """Front end and head of the model that the arguments describe, without values."""
-    ansatz = ansatz_of(arguments)
+def _classical_parts(config: PretrainedConfig) -> nn.ModuleDict:
+    """Front end and head of the model, without values."""
+    arguments, ansatz = config.arguments, config.ansatz
     sizes = arguments["T"], arguments["in_channels"], ansatz.n_features, arguments["width"]
     with torch.device("meta"):
         head = build_head(arguments["head"], ansatz.n_outputs, arguments["num_class"])
@@ -179,7 +176,7 @@ def _check_computation(model: SQDR_CNN, config: PretrainedConfig) -> None:
         raise argument_error("circuit", must, "has been changed by a hook or another method")
     if circuit._forward_pre_hooks:
         raise argument_error("circuit", must, "has been changed by a hook")
-    parts = _classical_parts(config.arguments)
+    parts = _classical_parts(config)
     stand_in = _MeansOfAngles(circuit.n_outputs)
     changed = copy.deepcopy(model, memo={id(circuit): stand_in}).cpu()
     parts.load_state_dict(changed.state_dict(), assign=True)

@@ -23,8 +23,8 @@ CONFIG = "config.json"
 MODEL_TYPE = "sqdr-cnn"
 FORMAT_VERSION = 1
 
-_MAX_PAIRS = 10_000
-_MAX_OBSERVABLES = 10_000
+#: Pairs of wires, and observables.
+_MAX_ENTRIES = 10_000
 _MAX_BYTES = 2**20
 
 
@@ -34,10 +34,12 @@ class PretrainedConfig:
 
     Args:
         arguments (dict): those of `SQDR_CNN`.
+        ansatz (Ansatz): the member of the family of circuits that they describe.
         class_names, image_size, data_name, data_classes: as in `About`; class_names are complete.
     """
 
     arguments: dict[str, Any]
+    ansatz: Ansatz
     class_names: list[str]
     image_size: int | None
     data_name: str | None
@@ -139,16 +141,6 @@ def _arguments(model: SQDR_CNN) -> dict[str, Any]:
     }
 
 
-def ansatz_of(arguments: Mapping[str, Any]) -> Ansatz:
-    """The member of the family that arguments of `SQDR_CNN` describe.
-
-    Raises:
-        ValueError: if one is out of its domain.
-    """
-    family = {name: arguments[name] for name in FAMILY if name in arguments}
-    return Ansatz.chosen(arguments["n_wires"], arguments["qdr_block"], **family)
-
-
 def _start_of(file: Path) -> bytes:
     with file.open("rb") as stream:
         return stream.read(_MAX_BYTES + 1)
@@ -186,9 +178,8 @@ def from_json(text: bytes) -> PretrainedConfig:
     keys = ("model_type", "format_version", "sqdr_version", "arguments", "class_names", "image_size")
     _check_keys("config", content, (*keys, "data"))
     _text("sqdr_version", content["sqdr_version"])
-    arguments = _parsed_arguments(content["arguments"])
-    has_head = arguments["head"] != "none"
-    n_outputs = arguments["num_class"] if has_head else ansatz_of(arguments).n_outputs
+    arguments, ansatz = _parsed_arguments(content["arguments"])
+    n_outputs = ansatz.n_outputs if arguments["head"] == "none" else arguments["num_class"]
     names = content["class_names"]
     names = map(str, range(n_outputs)) if names is None else _list("class_names", names, n_outputs)
     size = content["image_size"]
@@ -199,6 +190,7 @@ def from_json(text: bytes) -> PretrainedConfig:
     classes = _list("data.classes", data["classes"], n_outputs) if data["classes"] != [] else []
     return PretrainedConfig(
         arguments,
+        ansatz,
         [_text("class_names", name) for name in names],
         size,
         None if data["name"] is None else _text("data.name", data["name"]),
@@ -206,7 +198,8 @@ def from_json(text: bytes) -> PretrainedConfig:
     )
 
 
-def _parsed_arguments(arguments: Any) -> dict[str, Any]:
+def _parsed_arguments(arguments: Any) -> tuple[dict[str, Any], Ansatz]:
+    """The arguments of `SQDR_CNN`, and the member of the family that they describe."""
     others = ("init_mode", "init_range", "backend", "noise", "entanglement", "angle_scale", "head")
     _check_keys("arguments", arguments, (*MAX_ARGUMENTS, *others), optional=tuple(FAMILY))
     for name, largest in MAX_ARGUMENTS.items():
@@ -217,26 +210,27 @@ def _parsed_arguments(arguments: Any) -> dict[str, Any]:
         raise argument_error("init_range", "have its lower bound first", f"is {[low, high]}")
     _text("backend", arguments["backend"])
     noise = arguments["noise"]
-    _check_family(arguments)
+    ansatz = _parsed_ansatz(arguments)
     _number("angle_scale", arguments["angle_scale"])
     _choice("head", arguments["head"], ("linear-relu", "linear", "none"))
     if noise is not None:
         _check_keys("noise", noise, ("after_rotation", "after_entangler", "readout_error"))
         noise = NoiseModel.from_dict(noise)
-    return {**arguments, "noise": noise}
+    return {**arguments, "noise": noise}, ansatz
 
 
-def _check_family(arguments: Mapping[str, Any]) -> None:
-    """What is long is refused before it is looked at."""
+def _parsed_ansatz(arguments: Mapping[str, Any]) -> Ansatz:
+    """The member of the family; what is long is refused before it is looked at."""
     for name in ("encoding", "rotation"):
         _text(name, arguments.get(name, FAMILY[name]))
-    for name, largest in (("entanglement", _MAX_PAIRS), ("observables", _MAX_OBSERVABLES)):
+    for name in ("entanglement", "observables"):
         value = arguments.get(name, FAMILY[name])
         if isinstance(value, str):
             _text(name, value)
-        elif len(_list(name, value)) > largest:
-            raise argument_error(name, f"have at most {largest:,} entries", "has more")
-    ansatz_of(arguments)
+        elif len(_list(name, value)) > _MAX_ENTRIES:
+            raise argument_error(name, f"have at most {_MAX_ENTRIES:,} entries", "has more")
+    family = {name: arguments[name] for name in FAMILY if name in arguments}
+    return Ansatz.chosen(arguments["n_wires"], arguments["qdr_block"], **family)
 
 
 def _check_keys(name: str, value: Any, keys: Sequence[str], optional: Sequence[str] = ()) -> None:

@@ -18,8 +18,7 @@ from torch import Tensor
 
 from sqdr.ansatz import Pairs
 from sqdr.backends.native.autograd import Evaluation
-from sqdr.backends.native.method import MatrixMethod, Shape
-from sqdr.backends.words import word_tables
+from sqdr.backends.native.method import MatrixMethod, Shape, of_words
 
 
 @final
@@ -54,13 +53,10 @@ class CausalCone(MatrixMethod):
     @property
     def _more(self) -> int:
         """How many times as much as <Z> behind CZ takes."""
-        letters = {letter for word in self.shape.words for _, letter in word}
-        return len(letters) * (4 if self.shape.has_couplings else 1)
+        return len(self.shape.letters) * (4 if self.shape.has_couplings else 1)
 
     def tables(self) -> Mapping[str, Tensor]:
-        wires, letters = word_tables(self.shape.words, 0)
-        used = torch.unique(letters)
-        tables = {"letters": used, "wires": wires[0], "of_letter": torch.searchsorted(used, letters[0])}
+        tables = self.shape.letter_tables()
         if self.shape.has_couplings:
             tables["pair_of_wire"] = pair_of_wire(self.shape.pairs, self.shape.n_wires)
         return tables
@@ -82,7 +78,7 @@ class CausalCone(MatrixMethod):
         values = causal_cone(matrices, letters, turns, ring=ring)
         if self.shape.measures_z:
             return values[0]
-        return values[tables["of_letter"], :, tables["wires"]].T
+        return of_words(values, tables)
 
 
 def causal_cone(

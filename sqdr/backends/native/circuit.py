@@ -176,21 +176,11 @@ class NativeCircuit(ReuploadCircuit):
 
     def _check_trained(self) -> None:
         """ValueError if others were set, by which kernels would read beyond their memory."""
-        ansatz = self.ansatz
-        of_blocks = self.n_blocks, self.n_wires
-        shapes = {
-            "weights": (*of_blocks, len(ansatz.rotation)),
-            "scales": (*of_blocks, len(ansatz.encoding)) if ansatz.scaling else None,
-            "couplings": (self.n_blocks - 1, len(self.pairs)) if ansatz.entangler == "ZZ" else None,
-        }
-        for name, shape in shapes.items():
-            if shape is not None:
-                tensor = getattr(self, name)
-                check_real_tensor(name, tensor)
-                if tensor.shape != shape:
-                    raise argument_error(
-                        name, f"have shape {shape}", f"has shape {tuple(tensor.shape)}"
-                    )
+        for name, shape in self.ansatz.shapes().items():
+            tensor = getattr(self, name)
+            check_real_tensor(name, tensor)
+            if tensor.shape != shape:
+                raise argument_error(name, f"have shape {shape}", f"has shape {tuple(tensor.shape)}")
 
     def _with_readout(self, values: Tensor, tensors: Tensors) -> Tensor:
         if not tensors:

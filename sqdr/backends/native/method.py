@@ -79,6 +79,21 @@ class Shape:
         """The letters that are measured."""
         return tuple(sorted({letter for word in self.words for _, letter in word}))
 
+    def letter_tables(self) -> dict[str, Tensor]:
+        """What `of_words` needs, where words are of one wire.
+
+        Returns:
+            dict of integer Tensors: "letters", places of `letters` in I, Z, X, Y; and for each word
+            "wires" and "of_letter", its wire and where its letter is among `letters`.
+        """
+        factors = [word[0] for word in self.words]
+        tables = {
+            "letters": ["IZXY".index(letter) for letter in self.letters],
+            "wires": [wire for wire, _ in factors],
+            "of_letter": [self.letters.index(letter) for _, letter in factors],
+        }
+        return {name: torch.tensor(table) for name, table in tables.items()}
+
     def measured_in(self, letter: str) -> tuple[list[int], list[int]]:
         """Places of the words of one wire that are this letter, and their wires."""
         places = [place for place, word in enumerate(self.words) if word[0][1] == letter]
@@ -93,6 +108,15 @@ class Shape:
             if graph == {frozenset(pair) for pair in entangled_pairs(entanglement, self.n_wires)}:
                 return topology
         return "other"
+
+
+def of_words(values: Tensor, tables: Mapping[str, Tensor]) -> Tensor:
+    """Values of words (batch, words) of one wire, among those (letters, batch, n_wires) of all.
+
+    Args:
+        tables (mapping): that holds those of `Shape.letter_tables`.
+    """
+    return values[tables["of_letter"], :, tables["wires"]].T
 
 
 class Method(nn.Module, ABC):

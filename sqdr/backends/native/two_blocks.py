@@ -14,7 +14,7 @@ from torch.nn.functional import pad
 
 from sqdr.ansatz import Pairs
 from sqdr.backends.native.autograd import Evaluation, Tensors, evaluate
-from sqdr.backends.native.method import N_GENERAL, N_OF_PAIRS, Method, Shape
+from sqdr.backends.native.method import N_GENERAL, N_OF_PAIRS, Method, Shape, of_words
 from sqdr.backends.native.pauli_words import cost_of_words, tables_of_words, words_of_two_blocks
 from sqdr.backends.native.rotation import (
     general_noise,
@@ -23,7 +23,6 @@ from sqdr.backends.native.rotation import (
     pair_noise,
     transfer_matrices,
 )
-from sqdr.backends.words import word_tables
 from sqdr.noise import (
     BlochMap,
     NoiseModel,
@@ -61,10 +60,7 @@ class TwoBlocks(Method):
             return {**tables, **tables_of_words(self.shape)}
         if self.shape.topology not in ("chain", "ring"):
             tables["neighbours"] = neighbour_table(self.shape.pairs, self.shape.n_wires)
-        wires, letters = word_tables(self.shape.words, 0)
-        used = torch.tensor(["IZXY".index(letter) for letter in self.shape.letters])
-        of_letter = (letters[0].unsqueeze(1) == used).int().argmax(1)
-        return tables | {"letters": used, "wires": wires[0], "of_letter": of_letter}
+        return tables | self.shape.letter_tables()
 
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:
         n_wires, n_pairs = self.shape.n_wires, len(self.shape.pairs)
@@ -115,15 +111,14 @@ class TwoBlocks(Method):
         has_pair_noise = self.shape.n_pair_noises and self.shape.most_factors > 1
         n_of_wires = len(noise) - (N_OF_PAIRS if has_pair_noise else 0)
         matrices = transfer_matrices(self.quaternions(angles, weights), *noise[:n_of_wires])
-        if self._is_direct:
-            tables = self.tables_on(angles.device)
-            values = two_blocks_of_matrices(matrices, tables["letters"], self.on_neighbours)
-            return values[tables["of_letter"], :, tables["wires"]].T
         tables = self.tables_on(angles.device)
+        if self._is_direct:
+            values = two_blocks_of_matrices(matrices, tables["letters"], self.on_neighbours)
+            return of_words(values, tables)
         return words_of_two_blocks(matrices, couplings, self.shape, tables, noise[n_of_wires:])
 
     def _of_letters(self, quaternions: Tensor, noise: Tensor) -> Tensor:
-        tables, letters = self.tables_on(quaternions.device), self.shape.letters
+        letters = self.shape.letters
         of_letters = zip(letters, noise.chunk(len(letters)), strict=True)
         values = [
             _from_vectors(
@@ -131,7 +126,7 @@ class TwoBlocks(Method):
             )[0]
             for letter, own in of_letters
         ]
-        return torch.stack(values)[tables["of_letter"], :, tables["wires"]].T
+        return of_words(torch.stack(values), self.tables_on(quaternions.device))
 
     def kernels(self) -> Evaluation | None:
         if self.shape.most_factors > 1:

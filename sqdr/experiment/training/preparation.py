@@ -8,7 +8,7 @@ from typing import Any
 import lightning
 from torch import nn
 
-from sqdr.ansatz import FAMILY, Ansatz
+from sqdr.ansatz import FAMILY
 from sqdr.experiment.data.sets import ImageData
 from sqdr.experiment.options import ModelOptions, RunOptions, build_noise
 from sqdr.experiment.training.fine_tuning import take_weights
@@ -39,7 +39,7 @@ def prepare(options: RunOptions, initialise: bool = True) -> tuple[ImageData, SQ
 
 def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR_CNN:
     """A freshly initialised classifier, or the twin of one."""
-    n_outputs = Ansatz.chosen(options.n_wires, options.qdr_block, **options.family).n_outputs
+    n_outputs = options.ansatz.n_outputs
     if options.head == "none" and num_class != n_outputs:
         raise argument_error(
             "head", f'not be "none" for {num_class} classes', f"the circuit has {n_outputs} outputs"
@@ -84,8 +84,9 @@ def backend_options(options: ModelOptions) -> dict[str, Any]:
 
 
 #: Parameters of circuits that are options of the model or no options at all.
-_OF_MODEL = {"args", "kwargs", "options", "n_wires", "n_blocks", "noise", "init_mode", "init_range"}
-_OF_MODEL |= set(FAMILY)
+_OF_MODEL = FAMILY.keys() | {
+    *("args", "kwargs", "options", "n_wires", "n_blocks", "noise", "init_mode", "init_range")
+}
 
 
 def count_parameters(model: nn.Module) -> int:

@@ -320,7 +320,14 @@ class CausalConeByKernels(MatrixEvaluation):
         causal_cone(matrices, self._ring, self._reach, *of_program, room, values)
         return values
 
-    def gradient_of_matrices(self, grad: Array, matrices: Array, *others: Array) -> Array:  # noqa: ARG002
+    def gradient_of_matrices(
+        self,
+        grad: Array,
+        matrices: Array,
+        turns: Array,  # noqa: ARG002
+        kept: Array,  # noqa: ARG002
+        grad_turns: Array,  # noqa: ARG002
+    ) -> Array:
         into = np.zeros_like(matrices)
         *of_program, room = self._program(matrices)
         arguments = matrices, self._ring, self._reach, *of_program, room, np.empty_like(room)

@@ -149,7 +149,6 @@ class KernelEvaluation(ABC):
     ) -> Sequence[Tensor | None]:
         angles, weights, couplings, noise = inputs
         batch = _Batch(self, *inputs)
-        axes = batch.axes
         letters = self.shape.letters
         of_wires = [self._of_wires(_rows(grad, len(self.shape.words)), letter) for letter in letters]
         nothing = np.empty((batch.size, 0, 0), batch.dtype)
@@ -186,7 +185,7 @@ class KernelEvaluation(ABC):
                 of_tiles = np.empty_like(own_angles)
                 own_weights = grad_weights if tiles.stop == stop else grad_weights[:0]
                 arguments = found, sums_of_weights, of_tiles, own_weights
-                rotations_backward(own_angles, batch.weights, *axes, room, of_weights, *arguments)
+                rotations_backward(own_angles, batch.weights, *batch.axes, room, of_weights, *arguments)
                 untile(of_tiles, grad_angles[samples])
                 if needed[3] and batch.noise_differs:
                     untile(sums, grad_noise.T[samples])

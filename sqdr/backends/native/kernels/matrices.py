@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sqdr.backends.native.kernels.evaluation import Given, KernelEvaluation, Sums
-from sqdr.backends.native.kernels.tiles import Array
+from sqdr.backends.native.kernels.tiles import Array, add_to
 from sqdr.compilation import kernel
 from sqdr.vectors import load, store
 
@@ -187,15 +187,10 @@ def _add_of_row(
     scale = load(noise, first + after * n_wires)
     entries = load(grad, row) * by_z, load(grad, row + 1) * by_z, load(grad, row + 2) * by_x
     shift, of_z, of_x, of_y = *entries, load(grad, row + 3) * by_y
-    _add(sums, first, scale * of_z)
-    _add(sums, first + n_wires, scale * of_x)
-    _add(sums, first + 2 * n_wires, scale * of_y)
-    _add(sums, first + 3 * n_wires, scale * shift)
+    add_to(sums, first, scale * of_z)
+    add_to(sums, first + n_wires, scale * of_x)
+    add_to(sums, first + 2 * n_wires, scale * of_y)
+    add_to(sums, first + 3 * n_wires, scale * shift)
     by_scale = shift * load(noise, first + 3 * n_wires) + of_z * load(noise, first)
     by_scale += of_x * load(noise, first + n_wires) + of_y * load(noise, first + 2 * n_wires)
-    _add(sums, first + after * n_wires, by_scale)
-
-
-@kernel
-def _add(sums: Array, row: int, vector: Any) -> None:
-    store(sums, row, load(sums, row) + vector)
+    add_to(sums, first + after * n_wires, by_scale)

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqdr.compilation import kernel
-from sqdr.vectors import n_lanes
+from sqdr.vectors import load, n_lanes, store
 
 Array = NDArray[Any]
 
@@ -32,6 +32,12 @@ def each_alone(tiles: Array, size: int) -> Array:
     """Samples of tiles, each spread over a tile of its own: (samples, numbers, width)."""
     width = tiles.shape[2]
     return np.repeat(tiles.transpose(0, 2, 1).reshape(-1, tiles.shape[1], 1)[:size], width, 2)
+
+
+@kernel
+def add_to(rows: Array, row: int, vector: Any) -> None:
+    """Add a vector to a row of a tile."""
+    store(rows, row, load(rows, row) + vector)
 
 
 @kernel

@@ -10,7 +10,7 @@ import numpy as np
 
 from sqdr.ansatz import Pairs
 from sqdr.backends.native.kernels.evaluation import Given, KernelEvaluation, Sums
-from sqdr.backends.native.kernels.tiles import Array
+from sqdr.backends.native.kernels.tiles import Array, add_to
 from sqdr.backends.native.method import Method
 from sqdr.compilation import kernel
 from sqdr.vectors import load, spread, store
@@ -103,11 +103,11 @@ def two_blocks_backward(
             store(into, 4 * wire + 2, stays * scale_z)
             if grad_noise.shape[1] > 0:
                 sums = grad_noise[tile % len(noise)]
-                _add(sums, wire, flips * x * row_x)
-                _add(sums, n_wires + wire, flips * y * row_y)
-                _add(sums, 2 * n_wires + wire, stays * z)
-                _add(sums, 3 * n_wires + wire, stays)
-                _add(sums, 6 * n_wires + wire, g)
+                add_to(sums, wire, flips * x * row_x)
+                add_to(sums, n_wires + wire, flips * y * row_y)
+                add_to(sums, 2 * n_wires + wire, stays * z)
+                add_to(sums, 3 * n_wires + wire, stays)
+                add_to(sums, 6 * n_wires + wire, g)
         for wire in range(n_wires):
             row, of_first = 4 * wire, load(grad_firsts, wire)
             w, i, j, k = load(of, row), load(of, row + 1), load(of, row + 2), load(of, row + 3)
@@ -119,8 +119,8 @@ def two_blocks_backward(
             store(into, row + 3, two * (i * by_x + j * by_y + k * by_z))
             if grad_noise.shape[1] > 0:
                 sums = grad_noise[tile % len(noise)]
-                _add(sums, 4 * n_wires + wire, of_first * _vector(of, wire)[2])
-                _add(sums, 5 * n_wires + wire, of_first)
+                add_to(sums, 4 * n_wires + wire, of_first * _vector(of, wire)[2])
+                add_to(sums, 5 * n_wires + wire, of_first)
 
 
 @kernel
@@ -156,11 +156,6 @@ def _write_firsts(of: Array, by: Array, firsts: Array) -> None:
     for wire in range(n_wires):
         z = _vector(of, wire)[2]
         store(firsts, wire, load(by, 4 * n_wires + wire) * z + load(by, 5 * n_wires + wire))
-
-
-@kernel
-def _add(sums: Array, row: int, vector: Any) -> None:
-    store(sums, row, load(sums, row) + vector)
 
 
 def neighbours_of(pairs: Pairs, n_wires: int) -> tuple[int, Array, Array, Array]:

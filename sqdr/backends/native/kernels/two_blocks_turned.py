@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sqdr.backends.native.kernels.matrices import MatrixEvaluation
-from sqdr.backends.native.kernels.tiles import Array
+from sqdr.backends.native.kernels.tiles import Array, add_to
 from sqdr.backends.native.kernels.two_blocks import neighbours_of
 from sqdr.backends.native.method import Method
 from sqdr.compilation import kernel
@@ -107,9 +107,9 @@ def two_blocks_turned_backward(
                 re, im = load(products, 2 * (place - start)), load(products, 2 * (place - start) + 1)
                 by_cos, by_sin = rest_re * re + rest_im * im, rest_im * re - rest_re * im
                 of_neighbour = load(room, neighbour)
-                _add(grad_turns, pair, by_cos)
-                _add(grad_turns, n_couplings + pair, by_sin * of_neighbour)
-                _add(grad_z, neighbour, turns[1, pair] * by_sin)
+                add_to(grad_turns, pair, by_cos)
+                add_to(grad_turns, n_couplings + pair, by_sin * of_neighbour)
+                add_to(grad_z, neighbour, turns[1, pair] * by_sin)
                 cos, sin = _factor(turns, pair, room, neighbour)
                 rest_re, rest_im = rest_re * cos + rest_im * sin, rest_im * cos - rest_re * sin
         for wire in range(n_wires):
@@ -130,11 +130,6 @@ def _write_vectors(of: Array, n_wires: int, room: Array) -> None:
         for number in range(3):
             row = 12 * wire + 4 * number
             store(room, number * n_wires + wire, load(of, row) + load(of, row + 1))
-
-
-@kernel
-def _add(sums: Array, row: int, vector: Any) -> None:
-    store(sums, row, load(sums, row) + vector)
 
 
 class TurnedTwoBlocksByKernels(MatrixEvaluation):

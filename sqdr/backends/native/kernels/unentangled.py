@@ -85,7 +85,14 @@ class UnentangledByKernels(MatrixEvaluation):
         unentangled(matrices, self._room(matrices), values)
         return values
 
-    def gradient_of_matrices(self, grad: Array, matrices: Array, *others: Array) -> Array:  # noqa: ARG002
+    def gradient_of_matrices(
+        self,
+        grad: Array,
+        matrices: Array,
+        turns: Array,  # noqa: ARG002
+        kept: Array,  # noqa: ARG002
+        grad_turns: Array,  # noqa: ARG002
+    ) -> Array:
         into = np.empty_like(matrices)
         unentangled_backward(grad, matrices, self._room(matrices), into)
         return into
