@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := $(basename $(notdir $(wildcard benchmarks/requirements/*.txt)))
 
-.PHONY: train test lint types check mutants coverage accuracy sweep compare compare-family members fit bench bench-cuda bench-full
+.PHONY: train test lint types check mutants coverage accuracy results sweep compare compare-family members fit bench bench-cuda bench-full
 
 train: $(VENV)/train
 	$(BIN)/sqdr train $(OPTIONS)
@@ -35,6 +35,11 @@ mutants: $(VENV)/example
 
 accuracy: $(VENV)/train
 	$(BIN)/python benchmarks/accuracy.py
+
+# The tables of docs/results.md: hours of training, of images below DATA; goes on where it was stopped.
+DATA ?= datasets
+results: $(VENV)/installed
+	$(BIN)/python benchmarks/results.py --root $(DATA)
 
 # Goes on where it was stopped; so do both comparisons.
 sweep: $(VENV)/train

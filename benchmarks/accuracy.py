@@ -14,35 +14,18 @@ import torch
 
 from sqdr.experiment import tables
 from sqdr.experiment.option_names import as_configuration
-from sqdr.experiment.options import ModelOptions, NoiseOptions, RunOptions
+from sqdr.experiment.options import NoiseOptions
+from sqdr.experiment.presets import preset
 from sqdr.experiment.studies.comparison import Trainings
 from sqdr.experiment.studies.shared_trials import claim_folder
 
 SEEDS = range(5)
-DEFAULT = RunOptions()
+DEFAULT = preset("digits")
 NOISE = NoiseOptions({"BitFlip": 0.02, "Depolarizing": 0.03, "AmplitudeDamping": 0.1})
-# The published layers, wires, blocks and head; small initial angles and a slow head train it best,
-# since the ReLU on the logits otherwise silences whole classes.
-PUBLISHED = ModelOptions(
-    T=10,
-    n_wires=9,
-    width=1,
-    angle_scale=1.0,
-    head="linear-relu",
-    init_mode="uniform",
-    init_range=(0.0, 0.5),
-)
 RECIPES = {
     "make train": DEFAULT,
     "the same, with noise": replace(DEFAULT, model=replace(DEFAULT.model, noise=NOISE)),
-    "the published architecture": replace(
-        DEFAULT,
-        model=PUBLISHED,
-        epochs=160,
-        learning_rate=0.05,
-        head_learning_rate=0.002,
-        label_smoothing=0.0,
-    ),
+    "the published architecture": preset("published"),
 }
 
 

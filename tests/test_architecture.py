@@ -31,7 +31,7 @@ EXPERIMENT_FLOORS = [
     ["evaluation"],
     ["training"],
     ["bench", "data", "plots", "scores"],
-    ["folders"],
+    ["folders", "presets"],
     ["option_names"],
     ["options", "intervals", "provenance", "tables"],
     ["data_names"],

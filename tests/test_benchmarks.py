@@ -2,11 +2,15 @@
 
 import json
 import sys
+from dataclasses import replace
 
 import growth
 import pytest
 import report
+import results
 import slower
+
+from sqdr.experiment.presets import preset
 
 SIZES = {
     "n_wires": 9,
@@ -194,3 +198,39 @@ def test_slower_refuses_files_without_a_common_comparison(monkeypatch, tmp_path,
     new = report_of((engine("native", 0.002), engine("torq-quantum", cannot="has no noise")))
     assert run_slower(monkeypatch, tmp_path, new) == 2
     assert "no comparison in common" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("before", ["", "an older table\n"])
+def test_a_part_of_the_page_is_written_between_its_marks(before):
+    page = f"text\n<!-- mnist -->\n{before}<!-- end of mnist -->\nmore\n"
+    written = "text\n<!-- mnist -->\n\na table\n\n<!-- end of mnist -->\nmore\n"
+    assert results.written_into(page, "mnist", "a table") == written
+
+
+@pytest.mark.parametrize("part", ["machine", *results.DATA_SETS])
+def test_the_page_of_results_has_the_marks_of_each_part(part):
+    page = results.PAGE.read_text(encoding="utf-8")
+    assert "\nx\n" in results.written_into(page, part, "x")
+
+
+def test_a_page_without_marks_is_refused():
+    with pytest.raises(ValueError, match="must have the marks of 'mnist'"):
+        results.written_into("text", "mnist", "x")
+
+
+def test_the_variants_of_the_results_differ_in_their_models_alone():
+    data = preset("mnist").data
+    of_preset = [run for name, run in results.recipes(data).items() if name != "published"]
+    runs = of_preset + list(results.twins(data).values())
+    assert len({repr(run.model) for run in runs}) == len(runs) == 6
+    assert {repr(replace(run, model=runs[0].model)) for run in runs} == {repr(runs[0])}
+
+
+def test_table_of_results():
+    runs = [
+        {"variant": name, "seed": seed, "parameters": 1234, "accuracy": accuracy, "seconds": 9.6}
+        for name, accuracies in {"quantum": (0.98, 0.99), "published": (0.9, 0.93)}.items()
+        for seed, accuracy in enumerate(accuracies)
+    ]
+    *_, published = results.table(runs, {"quantum": 51_400, "published": 9_600}).splitlines()
+    assert published == "| published | 1,234 | 91.50 ± 2.12 |  | -7.00 |  | 10 | 10 |"

@@ -14,15 +14,9 @@ from sqdr.files import whole_file
 _FILE = "made_with.yaml"
 
 
-def keep_provenance(folder: Path, device: torch.device, n_threads: int) -> None:
-    """Keep in the folder what makes it, or note on stderr how that differs from what began it.
-
-    Args:
-        folder (Path): of a run or a study.
-        device (torch.device): that computes.
-        n_threads (int): of each process.
-    """
-    here = {
+def made_with(device: torch.device, n_threads: int) -> dict[str, str | int]:
+    """Versions, threads of a process, the name of the device, and what compiles the kernels."""
+    here: dict[str, str | int] = {
         "sqdr": __version__,
         "torch": str(torch.__version__),
         "Python": platform.python_version(),
@@ -31,6 +25,18 @@ def keep_provenance(folder: Path, device: torch.device, n_threads: int) -> None:
     }
     if device.type == "cpu":
         here["kernels"] = compilation.compiler()
+    return here
+
+
+def keep_provenance(folder: Path, device: torch.device, n_threads: int) -> None:
+    """Keep in the folder what makes it, or note on stderr how that differs from what began it.
+
+    Args:
+        folder (Path): of a run or a study.
+        device (torch.device): that computes.
+        n_threads (int): of each process.
+    """
+    here = made_with(device, n_threads)
     file, text = folder / _FILE, yaml.safe_dump(here, sort_keys=False)
     if not file.exists():
         with whole_file(file) as unfinished:

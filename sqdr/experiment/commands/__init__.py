@@ -2,6 +2,7 @@
 
 from sqdr.experiment.commands.backends import BACKENDS, BENCH, CHECK_BACKEND
 from sqdr.experiment.commands.command import Command
+from sqdr.experiment.commands.presets import PRESETS_COMMAND
 from sqdr.experiment.commands.runs import RUNS
 from sqdr.experiment.commands.studies import COMPARE, SEARCH, SWEEP_NOISE
 from sqdr.experiment.commands.train import TRAIN
@@ -12,6 +13,7 @@ COMMANDS: dict[str, Command] = {
     command.name: command
     for command in (
         TRAIN,
+        PRESETS_COMMAND,
         RUNS,
         REPORT,
         SWEEP_NOISE,

@@ -10,6 +10,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from sqdr.experiment.commands.command import Command, filled
+from sqdr.experiment.commands.presets import (
+    add_preset_option,
+    check_no_preset_in_file,
+    with_preset,
+)
 from sqdr.experiment.option_names import SET_BY_STUDIES, load_yaml, without
 from sqdr.experiment.options import (
     ComparisonOptions,
@@ -29,6 +34,7 @@ if TYPE_CHECKING:
 def _add_options(kind: type, varied: Set[str], parser: Any) -> None:
     """Options of a study and of its trainings, but for those that the study varies."""
     parser.add_argument("--config", action="config", help="YAML file of options, that of a run too")
+    add_preset_option(parser)
     of_trainer = {name.removeprefix("trainer.") for name in SET_BY_STUDIES}
     parser.add_class_arguments(RunOptions, skip=SET_BY_STUDIES | varied | {"trainer"})
     parser.add_class_arguments(TrainerOptions, "trainer", skip=of_trainer)
@@ -107,6 +113,7 @@ def _tell_diverged(trainings: Sequence[str]) -> None:
 
 def _of_study(kind: Any, namespace: Any) -> Any:
     """The options of a study, those of its trainings inside."""
+    check_no_preset_in_file(namespace)
     return filled(kind, namespace, training=filled(RunOptions, namespace))
 
 
@@ -132,25 +139,28 @@ SWEEP_NOISE = Command(
     "measure accuracy against noise",
     "Train without and with noise, and test under noise of many strengths.",
     "sqdr sweep-noise --channels BitFlip,PhaseFlip --seeds 0-2 --epochs 20",
-    ("channels", "training_strengths", "test_strengths", "seeds", "jobs", "folder", "config"),
+    ("channels", "training_strengths", "test_strengths", "seeds", "jobs", "folder", "preset", "config"),
     partial(_add_options, NoiseSweepOptions, {"seed"}),
     _prepare_sweep,
+    with_preset,
 )
 COMPARE = Command(
     "compare",
     "compare a classifier with its twins and others",
     "Train the classifier and variants of it, such as twins without the quantum part, over seeds.",
     "sqdr compare --seeds 0-4 --variants {scaled:{scaling:true}}",
-    ("variants", "seeds", "jobs", "folder", "config"),
+    ("variants", "seeds", "jobs", "folder", "preset", "config"),
     partial(_add_options, ComparisonOptions, {"seed"}),
     _prepare_comparison,
+    with_preset,
 )
 SEARCH = Command(
     "search",
     "search for options of training",
     "Search for options of training on the validation images; no test image is seen.",
     "sqdr search --space {learning_rate:[0.01,0.05]} --n_trials 20",
-    ("space", "objective", "n_trials", "seed", "jobs", "folder", "config"),
+    ("space", "objective", "n_trials", "seed", "jobs", "folder", "preset", "config"),
     partial(_add_options, SearchOptions, set()),
     _prepare_search,
+    with_preset,
 )

@@ -11,6 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqdr.experiment.commands.command import Command, filled
+from sqdr.experiment.commands.presets import (
+    add_preset_option,
+    check_no_preset_in_file,
+    with_preset,
+)
 from sqdr.experiment.options import RunOptions
 from sqdr.validation import argument_error
 
@@ -40,6 +45,7 @@ def _with_run_to_resume(arguments: Sequence[str]) -> list[str]:
 
 def _add_options(parser: Any) -> None:
     parser.add_argument("--config", action="config", help="YAML file of options")
+    add_preset_option(parser)
     parser.add_argument(
         "--resume",
         action="store_true",
@@ -51,6 +57,7 @@ def _add_options(parser: Any) -> None:
 def _prepare(namespace: Any) -> Callable[[], int]:
     from sqdr.experiment.training.run import Run
 
+    check_no_preset_in_file(namespace)
     return partial(_train, Run(filled(RunOptions, namespace), resume=namespace.resume))
 
 
@@ -106,10 +113,11 @@ TRAIN = Command(
             "seed",
             "run",
             "resume",
+            "preset",
             "config",
         ),
     ),
     _add_options,
     _prepare,
-    _with_run_to_resume,
+    lambda arguments: with_preset(_with_run_to_resume(arguments)),
 )

@@ -97,12 +97,17 @@ class Trainings:
         ]
 
 
+def training_folder(folder: Path, variant: str, seed: int) -> Path:
+    """Where the run of a variant and seed stays."""
+    return folder / "trainings" / f"{variant.replace(' ', '-')}-{seed}"
+
+
 def _train_and_test(
     folder: Path, variants: Mapping[str, RunOptions], cell: Cell
 ) -> tuple[float, float]:
     """Test accuracy, in [0, 1] or `DIVERGED`, and seconds that its run took."""
     variant, seed = str(cell["variant"]), int(cell["seed"])
-    path = folder / "trainings" / f"{variant.replace(' ', '-')}-{seed}"
+    path = training_folder(folder, variant, seed)
     shutil.rmtree(path, ignore_errors=True)  # a killed run starts anew, since its time is measured
     start = time.perf_counter()
     run = Run(replace(variants[variant], seed=seed, run=path))
