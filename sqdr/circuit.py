@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, ClassVar, Literal, Union, cast, get_args
 
 import torch
@@ -25,6 +25,16 @@ from sqdr.ansatz import (
     shown_word,
 )
 from sqdr.bounds import MAX_SHOTS, MAX_SIZE
+from sqdr.export import (
+    Gate,
+    Version,
+    check_version,
+    gates_of,
+    openqasm,
+    pennylane_function,
+    qiskit_circuit,
+)
+from sqdr.gates import angles_of_u3, turns_of
 from sqdr.memory import check_memory
 from sqdr.noise import NoiseModel, Strength, check_probabilities, check_realised
 from sqdr.processes import Generator, home
@@ -231,13 +241,7 @@ class ReuploadCircuit(nn.Module, ABC):
         """
 
     def forward(self, angles: Tensor) -> Tensor:
-        check_real_tensor("angles", angles)
-        if angles.dim() == 0 or angles.shape[-1] != self.n_features:
-            has = "is a scalar" if angles.dim() == 0 else f"has {angles.shape[-1]}"
-            wires = "1 wire" if self.n_wires == 1 else f"{self.n_wires} wires"
-            if self.ansatz.n_inputs > 1:
-                wires += f" in {self.n_blocks} blocks"
-            raise argument_error("angles", f"have {self.n_features} features for {wires}", has)
+        self._check_angles(angles)
         if angles.numel() == 0:  # its gradients are zeros
             trained = sum(0 * tensor.sum() for tensor in self.trained_tensors())
             nothing = (angles.sum() + trained).to(angles.dtype)
@@ -253,6 +257,15 @@ class ReuploadCircuit(nn.Module, ABC):
             return self.evaluate(angles)
         exact = self.evaluate(angles.to(working_dtype(angles, self.weights)))
         return self._measured(exact, self.shots).to(angles.dtype)
+
+    def _check_angles(self, angles: Tensor) -> None:
+        check_real_tensor("angles", angles)
+        if angles.dim() == 0 or angles.shape[-1] != self.n_features:
+            has = "is a scalar" if angles.dim() == 0 else f"has {angles.shape[-1]}"
+            wires = "1 wire" if self.n_wires == 1 else f"{self.n_wires} wires"
+            if self.ansatz.n_inputs > 1:
+                wires += f" in {self.n_blocks} blocks"
+            raise argument_error("angles", f"have {self.n_features} features for {wires}", has)
 
     def evaluate(self, angles: Tensor) -> Tensor:
         """Expectation values of checked angles; a backend that takes them as they come defines this.
@@ -628,6 +641,77 @@ class ReuploadCircuit(nn.Module, ABC):
             for name, strength in ((name, getattr(self, name)) for name in self._noise_tensors)
         }
         return self._noise.with_strengths(now) or None
+
+    def to_openqasm(
+        self, angles: Tensor, version: Version = "3.0", *, measure: bool = False
+    ) -> list[str]:
+        """The circuit of each sample as a program in OpenQASM, without any other package.
+
+        The rotations of a wire in a block, of the data and of the weights, are one gate u3, whose
+        angles are numbers; ZZ entanglers are cx, rz, cx. Qubit i of the register `q` is wire i. Noise,
+        shots and readout error are not exported.
+
+        Args:
+            angles (Tensor of shape (..., n_features)): in radians.
+            version (str): "3.0" or "2.0". Default: "3.0".
+            measure (bool): whether every wire is measured in the Z basis at the end, into the bits `c`,
+                whatever the observables are. Default: False, the program ends before measurements.
+
+        Returns:
+            list of str: a program for each sample, the samples in the order of `angles.reshape(-1,
+            n_features)`.
+
+        Raises:
+            ValueError: if the angles have another shape or are not finite, or there is no such version.
+        """
+        version = check_version(version)
+        return [openqasm(self.ansatz, gates, version, measure) for gates in self._gates(angles)]
+
+    def to_qiskit(self, angles: Tensor, *, measure: bool = False) -> list[Any]:
+        """The circuit of each sample as a `qiskit.QuantumCircuit`, with the gates of `to_openqasm`.
+
+        Args:
+            angles (Tensor of shape (..., n_features)): in radians.
+            measure (bool): as in `to_openqasm`. Default: False.
+
+        Returns:
+            list of QuantumCircuits: one for each sample. Qubit i is wire i.
+
+        Raises:
+            ValueError: if the angles have another shape or are not finite.
+            MissingPackageError: if Qiskit is not installed.
+        """
+        return [qiskit_circuit(self.ansatz, gates, measure) for gates in self._gates(angles)]
+
+    def to_pennylane(self) -> Callable[[Any], list[Any]]:
+        """The circuit as a quantum function of PennyLane, with the weights as they are now.
+
+        Noise and shots are not exported; the PennyLane backend has both.
+
+        Returns:
+            function: of angles of shape (..., n_features), in radians, in any of PennyLane's
+            interfaces, to be made a QNode of: `qml.QNode(circuit.to_pennylane(),
+            qml.device("default.qubit"))`. It applies the gates to the wires 0 to n_wires - 1 and
+            returns a list of n_outputs measurements, `qml.expval` of each observable. The QNode is
+            differentiable in the angles.
+
+        Raises:
+            MissingPackageError: if PennyLane is not installed.
+        """
+        named = {name: getattr(self, name) for name in TRAINED}
+        plain = {name: None if tensor is None else tensor.tolist() for name, tensor in named.items()}
+        return pennylane_function(self.ansatz, **plain)
+
+    def _gates(self, angles: Tensor) -> Iterator[Iterator[Gate]]:
+        """The gates of each sample, as numbers."""
+        self._check_angles(angles)
+        if not angles.isfinite().all():
+            raise argument_error("angles", "be finite to be exported", "holds infinities or NaN")
+        with torch.no_grad():
+            rows = self.rows_of(angles.to(self.weights.device), self.scales, torch.float64)
+            turns = turns_of(self.ansatz, rows, self.weights.double())
+            couplings = self.couplings_for(rows).tolist()
+        return (gates_of(self.ansatz, sample, couplings) for sample in angles_of_u3(turns).tolist())
 
     def extra_repr(self) -> str:
         parts = [f"n_wires={self.n_wires}", f"n_blocks={self.n_blocks}"]

@@ -18,6 +18,7 @@ FLOORS = [
     ["registry", "spiking"],
     ["backends"],
     ["circuit"],
+    ["export", "gates"],
     ["ansatz", "noise", "memory", "processes", "images"],
     ["validation", "files", "compilation", "vectors"],
     ["errors", "bounds", "_version"],
