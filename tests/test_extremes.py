@@ -36,7 +36,7 @@ def test_extreme_angles_give_the_value_of_the_float32_angles(
     batch = torch.as_tensor(angles, dtype=torch.float32).requires_grad_()
     values = circuit(batch)
     values.sum().backward()
-    expected = reference.batch_expectation_values(angles, weights, case.pairs, **case.reference_noise)
+    expected = reference.expectation_values(angles, weights, **case.in_reference)
     np.testing.assert_allclose(values.detach(), expected, rtol=0, atol=1e-5)
     assert_valid(values, batch.grad, circuit.weights.grad)
 
@@ -106,7 +106,7 @@ def test_trained_strengths_at_the_ends_of_their_range(
     batch = torch.as_tensor(angles, dtype=circuit.weights.dtype).requires_grad_()
     values = circuit(batch)
     values.sum().backward()
-    expected = reference.batch_expectation_values(angles, weights, case.pairs, **case.reference_noise)
+    expected = reference.expectation_values(angles, weights, **case.in_reference)
     np.testing.assert_allclose(values.detach(), expected, rtol=0, atol=1e-5)
     assert_valid(values, batch.grad, *(parameter.grad for parameter in circuit.parameters()))
 

@@ -546,14 +546,12 @@ def test_every_backend_evaluates_a_channel_of_somebody_else(backend, strength):
     circuit = sqdr.create_circuit(backend, 3, 2, entanglement="none", noise=noise)
     angles = torch.rand(9, generator=torch.Generator().manual_seed(0))
     weights = circuit.weights.detach().double().numpy()
-    uploads = np.broadcast_to(angles.double().numpy().reshape(3, 3), weights.shape)
+    of_wires = angles.double().numpy().reshape(3, 3)
     expected = []
     for wire, p in enumerate(np.broadcast_to(strength, 3)):
         channels = ("BitFlip", 0.1), ("Kraus", [np.sqrt(1 - p) * reference.I, np.sqrt(p) * reference.Y])
-        one = slice(wire, wire + 1)
-        expected += [
-            reference.expectation_values(uploads[:, one], weights[:, one], (), channels).item()
-        ]
+        of_wire = weights[:, wire : wire + 1]
+        expected += [reference.expectation_values(of_wires[wire], of_wire, (), channels).item()]
     np.testing.assert_allclose(circuit(angles).detach(), expected, rtol=0, atol=2e-6)
 
 

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sqdr.circuit import Backend, ReuploadCircuit
-from sqdr.noise import Channel, NoiseModel, named_channel
+from sqdr.noise import Channel, NoiseModel, ReadoutError, named_channel
 from sqdr.registry import create_circuit, load_backend
 from sqdr.testing import reference
 from sqdr.testing.reference import Array
@@ -45,7 +45,8 @@ ALL_NOISE = (
 class Case:
     """A circuit, described in terms that the reference and sqdr both understand.
 
-    Strengths are numbers, tuples of one number for each wire, or the operators of "Kraus".
+    Strengths are numbers, tuples of one number for each wire or pair, or the operators of "Kraus"; a
+    readout error of two tuples is that of a 0 and of a 1.
     """
 
     n_wires: int
@@ -54,20 +55,36 @@ class Case:
     after_rotation: tuple[tuple[str, Strength], ...] = ()
     after_entangler: tuple[tuple[str, Strength], ...] = ()
     readout_error: Strength = 0.0
+    encoding: str = "Rot"
+    rotation: str = "Rot"
+    inputs: str = "repeat"
+    scaling: bool = False
+    entangler: str = "CZ"
+    observables: str | tuple[str, ...] = "Z"
 
     def __str__(self) -> str:
-        noise = "-noise" if self.noise else ""
-        return f"{self.n_wires}wires-{self.n_blocks}blocks-{self.entanglement}{noise}"
+        chosen = [f"{name}={value}" for name, value in self.family.items()]
+        noise = ["noise"] if self.noise else []
+        sizes = f"{self.n_wires}wires", f"{self.n_blocks}blocks"
+        return "-".join((*sizes, self.entanglement, *chosen, *noise))
+
+    @property
+    def family(self) -> dict[str, Any]:
+        """The arguments that are not those of the published circuit."""
+        names = "encoding", "rotation", "inputs", "scaling", "entangler", "observables"
+        published = Case(self.n_wires, self.n_blocks)
+        return {n: getattr(self, n) for n in names if getattr(self, n) != getattr(published, n)}
 
     @property
     def pairs(self) -> list[tuple[int, int]]:
-        """What CZ gates act on; "pairs" is a star around the last wire, with falling wires."""
+        """What entanglers act on; "pairs" is a star around the last wire, with falling wires."""
         n = self.n_wires
         chain = [(i, i + 1) for i in range(n - 1)]
         return {
             "none": [],
             "linear": chain,
             "circular": [*chain, (n - 1, 0)] if n > 2 else chain,
+            "full": [(i, j) for i in range(n) for j in range(i + 1, n)],
             "pairs": [(n - 1, i) for i in range(n - 1)] + ([(3, 1)] if n == 5 else []),
         }[self.entanglement]
 
@@ -81,31 +98,49 @@ class Case:
 
     def noise_of(self, make: Callable[[Strength], Any]) -> NoiseModel | None:
         """The noise model of strengths `make(strength)`."""
+        error = self.readout_error
         model = NoiseModel(
             [cast(Channel, named_channel(name, make(s))) for name, s in self.after_rotation],
             [named_channel(name, make(strength)) for name, strength in self.after_entangler],
-            make(self.readout_error),
+            ReadoutError(*map(make, cast("tuple[Any, Any]", error)))
+            if self.is_directed
+            else make(error),
         )
         return model or None
 
     @property
-    def reference_noise(self) -> dict[str, Any]:
-        return {
-            "after_rotation": self.after_rotation,
-            "after_entangler": self.after_entangler,
-            "readout_error": self.readout_error,
-        }
+    def is_directed(self) -> bool:
+        """Whether a 0 and a 1 are read wrongly with probabilities of their own."""
+        return np.ndim(self.readout_error) == 2
+
+    @property
+    def in_reference(self) -> dict[str, Any]:
+        """The circuit in the reference's terms, but for angles and weights."""
+        noise = "after_rotation", "after_entangler", "readout_error"
+        names = "pairs", *noise, "encoding", "rotation", "observables"
+        return {name: getattr(self, name) for name in names} | self.draw_others()
 
     @property
     def cotangent(self) -> Array:
-        """Weights (n_wires,) of the sum of <Z> that is differentiated."""
-        return np.linspace(1, 2, self.n_wires)
+        """Weights (n_outputs,) of the sum of values that is differentiated."""
+        is_letter = isinstance(self.observables, str)
+        return np.linspace(1, 2, self.n_wires if is_letter else len(self.observables))
 
     def draw(self, batch: int = 4) -> tuple[Array, Array]:
-        """Random angles (batch, 3 * n_wires) and weights, the same for every backend."""
+        """Random angles (batch, n_features) and weights, the same for every backend."""
+        # "Rot" has as many letters as what it stands for.
         generator = np.random.default_rng([self.n_wires, self.n_blocks])
-        weights = generator.uniform(-4, 4, (self.n_blocks, self.n_wires, 3))
-        return generator.uniform(-4, 4, (batch, 3 * self.n_wires)), weights
+        n_inputs = self.n_blocks if self.inputs == "split" else 1
+        weights = generator.uniform(-4, 4, (self.n_blocks, self.n_wires, len(self.rotation)))
+        return generator.uniform(-4, 4, (batch, n_inputs * self.n_wires * len(self.encoding))), weights
+
+    def draw_others(self) -> dict[str, Array]:
+        """Random scales and couplings, of a circuit that has them."""
+        generator = np.random.default_rng([self.n_wires, self.n_blocks, 1])
+        scales = generator.uniform(-1.5, 1.5, (self.n_blocks, self.n_wires, len(self.encoding)))
+        couplings = generator.uniform(-4, 4, (self.n_blocks - 1, len(self.pairs)))
+        drawn = {"scales": scales} if self.scaling else {}
+        return drawn | ({"couplings": couplings} if self.entangler == "ZZ" else {})
 
     def circuit(
         self, backend: Backend, weights: Any, dtype: torch.dtype | None = None, **options: Any
@@ -119,44 +154,50 @@ class Case:
             self.n_wires,
             self.n_blocks,
             entanglement=self.pairs if self.entanglement == "pairs" else self.entanglement,  # type: ignore[arg-type]
-            **{"noise": self.noise, "dtype": dtype} | options,
+            **{"noise": self.noise, "dtype": dtype} | self.family | options,
         )
         with torch.no_grad():
-            circuit.weights.copy_(torch.as_tensor(weights))
+            for name, drawn in {"weights": weights, **self.draw_others()}.items():
+                circuit.get_parameter(name).copy_(torch.as_tensor(drawn))
         return circuit
 
 
 @cache
 def reference_values(case: Case) -> Array:
-    """<Z> (4, n_wires) of the angles and weights of `Case.draw`."""
-    angles, weights = case.draw()
-    return reference.batch_expectation_values(angles, weights, case.pairs, **case.reference_noise)
+    """Values (4, n_outputs) of the angles and weights of `Case.draw`."""
+    return reference.expectation_values(*case.draw(), **case.in_reference)
 
 
 @cache
-def reference_gradients(case: Case, sample: int = 0) -> tuple[Array, Array]:
-    """Gradients of one sample's sum of <Z> with `Case.cotangent`, by angles and weights."""
+def reference_gradients(case: Case, sample: int = 0) -> dict[str, Array]:
+    """Gradients of one sample's sum with `Case.cotangent`, by angles, weights, scales and couplings."""
     angles, weights = case.draw()
-    noise = case.reference_noise
-    return reference.gradients(angles[sample], weights, case.pairs, case.cotangent, **noise)
+    return reference.gradients(angles[sample], weights, cotangent=case.cotangent, **case.in_reference)
 
 
 @cache
-def reference_strength_gradients(case: Case) -> dict[str, Array]:
-    """Gradients of the first sample's sum by each strength of the noise, readout error included.
+def reference_strength_gradients(case: Case, sample: int = 0) -> dict[str, Array]:
+    """Gradients of one sample's sum by each strength of the noise, readout error included.
 
     Returns:
-        dict of arrays of shape (n_wires,), by the names that the circuit gives the strengths
+        dict of arrays of shape (n_wires,) or (pairs,), by the names of the strengths in a circuit
     """
     angles, weights = case.draw()
-    uploads = np.broadcast_to(angles[0].reshape(-1, 3), weights.shape)
-    gradients = {
-        f"{place}_{index}_{name}": reference.strength_gradient(
-            uploads, weights, case.pairs, case.cotangent, place, index, **case.reference_noise
-        ).sum(0)
+    circuit = case.in_reference
+
+    def by(place: str, index: int = 0) -> Array:
+        return reference.strength_gradient(
+            angles[sample], weights, cotangent=case.cotangent, place=place, index=index, **circuit
+        )
+
+    found = {
+        f"{place}_{index}_{name}": by(place, index).sum(0)
         for place in ("after_rotation", "after_entangler")
-        for index, (name, _) in enumerate(case.reference_noise[place])
+        for index, (name, _) in enumerate(circuit[place])
+        if name != "Kraus"
     }
-    without = case.reference_noise | {"readout_error": 0.0}
-    values = reference.expectation_values(uploads, weights, case.pairs, **without)
-    return gradients | {"readout_error": -2 * case.cotangent * values}
+    of_zero, of_one = by("readout_error")
+    if not case.is_directed:
+        return found | {"readout_error": of_zero + of_one}
+    names = "prob_meas1_prep0", "prob_meas0_prep1"
+    return found | {f"readout_error_{n}": of for n, of in zip(names, (of_zero, of_one), strict=True)}

@@ -1,6 +1,5 @@
 """Checks of noise, for backends with that capability."""
 
-import numpy as np
 import torch
 from torch import nn
 
@@ -85,16 +84,11 @@ def drawn_noise(subject: Subject) -> None:
     generator.manual_seed(5)
     values = circuit(angles.clone())
     _, weights = case.draw()
-    for sample, row in enumerate(angles):
-        uploads = np.broadcast_to(row.double().numpy().reshape(3, 3), weights.shape)
-        after_rotation, after_entangler = (
-            [_of_sample(channel, sample) for channel in place]
-            for place in (drawn.after_rotation, drawn.after_entangler)
-        )
-        expected = reference.expectation_values(
-            uploads, weights, case.pairs, after_rotation, after_entangler
-        )
-        expect_close(f"<Z> of sample {sample}", values[sample], expected, subject.tolerance)
+    places = (map(_of_samples, place) for place in (drawn.after_rotation, drawn.after_entangler))
+    expected = reference.expectation_values(
+        angles.double().numpy(), weights, case.pairs, *map(list, places)
+    )
+    expect_close("<Z>", values, expected, subject.tolerance)
 
 
 def gradient_of_strengths(subject: Subject) -> None:
@@ -104,9 +98,8 @@ def gradient_of_strengths(subject: Subject) -> None:
         angles = subject.angles(case, 1).requires_grad_()
         trained = dict(circuit.named_parameters()) | {"angles": angles}
         found = gradients(circuit(angles), list(trained.values()))
-        of_angles, of_weights = reference_gradients(case)
-        expected = {"angles": of_angles.reshape(1, -1), "weights": of_weights}
-        expected |= reference_strength_gradients(case)
+        expected = reference_gradients(case) | reference_strength_gradients(case)
+        expected["angles"] = expected["angles"][None]
         for (name, tensor), gradient in zip(trained.items(), found, strict=True):
             wanted = expected[name] if tensor.dim() else expected[name].sum()
             what = f"{case}: the gradient by {name}"
@@ -128,12 +121,10 @@ def changed_strengths(subject: Subject) -> None:
     )
 
 
-def _of_sample(channel: NoiseProcess, sample: int) -> reference.Named:
-    """A channel in the reference's terms, with its strengths (n_blocks or 1, n_wires) for a sample."""
+def _of_samples(channel: NoiseProcess) -> reference.Named:
+    """A channel in the reference's terms, its strengths in the order (batch, n_blocks, n_wires)."""
     strength = torch.as_tensor(channel.strength, dtype=torch.float64)
-    if strength.dim():
-        strength = strength[:, min(sample, strength.shape[1] - 1)]
-    return type(channel).__name__, strength.numpy()
+    return type(channel).__name__, (strength.movedim(1, 0) if strength.dim() else strength).numpy()
 
 
 def _expect_values(subject: Subject, case: Case, what: str) -> None:

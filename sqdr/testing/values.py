@@ -95,7 +95,7 @@ def gradient_of_angles(subject: Subject) -> None:
     for case in _DIFFERENTIATED:
         found, _ = _gradients(subject, case)
         expect(bool(found.any()), f"{case}: the gradient by the angles is lost")
-        first, second = (reference_gradients(case, sample)[0] for sample in range(2))
+        first, second = (reference_gradients(case, sample)["angles"] for sample in range(2))
         expected = np.stack([first, -2 * second])
         expect_close(f"{case}: the gradient by the angles", found, expected, 4 * subject.tolerance)
 
@@ -105,7 +105,7 @@ def gradient_of_weights(subject: Subject) -> None:
     for case in _DIFFERENTIATED:
         _, found = _gradients(subject, case)
         expect(bool(found.any()), f"{case}: the gradient by the weights is lost")
-        first, second = (reference_gradients(case, sample)[1] for sample in range(2))
+        first, second = (reference_gradients(case, sample)["weights"] for sample in range(2))
         expected = first - 2 * second
         expect_close(f"{case}: the gradient by the weights", found, expected, 4 * subject.tolerance)
 

@@ -44,7 +44,7 @@ def assert_exact(circuit, atol=1e-10, dtype=None):
     """The values of drawn angles, of the dtype of the weights if none is given, are the reference's."""
     angles = draw_angles(circuit.n_wires)
     noise = circuit.noise or NoiseModel()
-    expected = reference.batch_expectation_values(
+    expected = reference.expectation_values(
         angles.numpy(),
         circuit.weights.detach().double().numpy(),
         circuit.pairs,

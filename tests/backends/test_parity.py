@@ -76,9 +76,9 @@ def check_gradients(case, backend, dtype, tolerance):
     circuit = case.circuit(backend, weights, dtype)
     sample = torch.as_tensor(angles[0], dtype=dtype).requires_grad_()
     (circuit(sample) * torch.linspace(1, 2, case.n_wires, dtype=dtype)).sum().backward()
-    of_angles, of_weights = reference_gradients(case)
-    np.testing.assert_allclose(sample.grad, of_angles, rtol=0, atol=tolerance)
-    np.testing.assert_allclose(circuit.weights.grad, of_weights, rtol=0, atol=tolerance)
+    expected = reference_gradients(case)
+    np.testing.assert_allclose(sample.grad, expected["angles"], rtol=0, atol=tolerance)
+    np.testing.assert_allclose(circuit.weights.grad, expected["weights"], rtol=0, atol=tolerance)
 
 
 def check_strength_gradients(case, backend, dtype, tolerance):
@@ -86,15 +86,12 @@ def check_strength_gradients(case, backend, dtype, tolerance):
     circuit = case.circuit(backend, weights, dtype, noise=case.trainable_noise)
     sample = torch.as_tensor(angles[0], dtype=dtype).requires_grad_()
     (circuit(sample) * torch.linspace(1, 2, case.n_wires, dtype=dtype)).sum().backward()
-    expected = reference_strength_gradients(case)
-    trained = dict(circuit.named_parameters())
-    assert trained.keys() == {"weights", *expected}
+    expected = reference_gradients(case) | reference_strength_gradients(case)
+    inputs = {"angles": sample, **dict(circuit.named_parameters())}
+    assert inputs.keys() == expected.keys()
     for name, gradient in expected.items():
-        of_channel = gradient if trained[name].dim() else gradient.sum()
-        np.testing.assert_allclose(trained[name].grad, of_channel, rtol=0, atol=tolerance)
-    of_angles, of_weights = reference_gradients(case)
-    np.testing.assert_allclose(sample.grad, of_angles, rtol=0, atol=tolerance)
-    np.testing.assert_allclose(circuit.weights.grad, of_weights, rtol=0, atol=tolerance)
+        wanted = gradient if inputs[name].dim() else gradient.sum()
+        np.testing.assert_allclose(inputs[name].grad, wanted, rtol=0, atol=tolerance)
 
 
 @pytest.mark.parametrize(("backend", "dtype", "tolerance"), PRECISIONS)
@@ -161,16 +158,14 @@ def test_strengths_that_differ_between_blocks_samples_and_wires(backend, n_block
     )
     values = case.circuit(backend, weights, noise=noise)(torch.as_tensor(angles))
     tables = [strength.table(n_blocks, 2, 3) for strength in strengths]
-    expected = [
-        reference.expectation_values(
-            np.broadcast_to(angles[sample].reshape(3, 3), weights.shape),
-            weights,
-            case.pairs,
-            (("BitFlip", tables[0][:, sample]), ("AmplitudeDamping", tables[1][:, sample])),
-            (("AmplitudeDamping", tables[2][:, sample]), ("PhaseDamping", tables[3][:, sample])),
-        )
-        for sample in range(2)
-    ]
+    of_samples = [table.swapaxes(0, 1) for table in tables]
+    expected = reference.expectation_values(
+        angles,
+        weights,
+        case.pairs,
+        (("BitFlip", of_samples[0]), ("AmplitudeDamping", of_samples[1])),
+        (("AmplitudeDamping", of_samples[2]), ("PhaseDamping", of_samples[3])),
+    )
     np.testing.assert_allclose(values.detach(), expected, rtol=0, atol=TOLERANCE[backend])
 
 
@@ -200,13 +195,13 @@ def test_author_code_with_its_draws_reproduced(backend, entanglement):
             ),
             "after_entangler": (("BitFlip", 0.02 * last), ("Depolarizing", 0.03 * last)),
         }
-        expected = reference.expectation_values(uploads[sample], weights, case.pairs, **noise)
+        expected = reference.expectation_values(angles[sample], weights, case.pairs, **noise)
         np.testing.assert_allclose(values[sample].detach(), expected, rtol=0, atol=TOLERANCE[backend])
     # Gradients pass through gamma to the angles.
     cotangent = np.linspace(1, 2, 3)
-    of_angles, _ = reference.gradients(angles[1], weights, case.pairs, cotangent, **noise)
+    of_angles = reference.gradients(angles[1], weights, case.pairs, cotangent, **noise)["angles"]
     of_gamma = reference.strength_gradient(
-        uploads[1], weights, case.pairs, cotangent, "after_rotation", 2, **noise
+        angles[1], weights, case.pairs, cotangent, "after_rotation", 2, **noise
     )
     of_chosen = of_gamma * gamma[:, 1] * (1 - gamma[:, 1])
     through_gamma = np.zeros((3, 3))
