@@ -19,15 +19,15 @@ from typing import Any
 
 import torch
 
-from sqdr.circuit import Backend
-from sqdr.testing import layer, noise, values
+from sqdr.circuit import Backend, Capability
+from sqdr.testing import family, layer, noise, values
 from sqdr.testing.subject import Subject
 from sqdr.validation import argument_error
 
 #: Every check by name, in the order in which faults are best mended; each says in its docstring what a
 #: backend must do.
 CHECKS: Mapping[str, Callable[[Subject], None]] = {
-    check.__name__: check for check in (*values.CHECKS, *noise.CHECKS, *layer.CHECKS)
+    check.__name__: check for check in (*values.CHECKS, *noise.CHECKS, *family.CHECKS, *layer.CHECKS)
 }
 
 
@@ -60,8 +60,9 @@ def check_backend(
 ) -> None:
     """Check that a backend is right, differentiable, and keeps to itself.
 
-    Needs neither pytest nor an optional package beyond those of the backend. Checks of noise are made
-    where the backend declares the capability "noise" and does not refuse it with these options. Checks
+    Needs neither pytest nor an optional package beyond those of the backend. What goes beyond the
+    published circuit is checked where the backend declares the capability for it, noise where it does
+    not refuse it with these options, too. Checks
     that send a circuit away need a class that is found by its name where the circuit arrives: neither
     `pickling` nor `processes` is made for a class of a function, nor `processes` for one of the main
     program.
@@ -110,7 +111,9 @@ def check_names(checks: Sequence[str] | None) -> list[str]:
 
 def _left_out(subject: Subject) -> set[str]:
     """Names of the checks that say nothing about this backend."""
-    found = set() if subject.can("noise") else {check.__name__ for check in noise.CHECKS}
+    of_noise: frozenset[Capability] = frozenset({"noise"})
+    needed = dict.fromkeys(noise.CHECKS, of_noise) | dict(family.CHECKS)
+    found = {check.__name__ for check, of in needed.items() if not all(map(subject.can, of))}
     if not subject.is_importable:
         found |= {"processes"}
         if not subject.is_named:

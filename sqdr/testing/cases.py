@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from sqdr.circuit import Backend, ReuploadCircuit
-from sqdr.noise import Channel, NoiseModel, ReadoutError, named_channel
+from sqdr.noise import Channel, NoiseModel, NoiseProcess, ReadoutError, named_channel
 from sqdr.registry import create_circuit, load_backend
 from sqdr.testing import reference
 from sqdr.testing.reference import Array
@@ -99,9 +99,13 @@ class Case:
     def noise_of(self, make: Callable[[Strength], Any]) -> NoiseModel | None:
         """The noise model of strengths `make(strength)`."""
         error = self.readout_error
+
+        def process(name: str, strength: Strength) -> NoiseProcess:
+            return named_channel(name, strength if name == "Kraus" else make(strength))
+
         model = NoiseModel(
-            [cast(Channel, named_channel(name, make(s))) for name, s in self.after_rotation],
-            [named_channel(name, make(strength)) for name, strength in self.after_entangler],
+            [cast(Channel, process(*named)) for named in self.after_rotation],
+            [process(*named) for named in self.after_entangler],
             ReadoutError(*map(make, cast("tuple[Any, Any]", error)))
             if self.is_directed
             else make(error),

@@ -199,13 +199,14 @@ def gradients(
 
     def shift_rule(name: str) -> Array:
         one = turned[name]
-        shifts = np.pi / 2 * np.eye(one.size).reshape(-1, *one.shape)
+        shifts = np.pi / 2 * np.eye(one.size).reshape(one.size, *one.shape)
         up, down = (
             expectation_values(pairs=pairs, **circuit | turned | {name: one + sign * shifts})
             for sign in (1, -1)
         )
-        gradient: Array = ((up - down) @ cotangent / 2).reshape(one.shape)
-        return gradient
+        gradient = np.zeros(one.size)
+        gradient[:] = (up - down) @ cotangent / 2  # one number where none acts
+        return gradient.reshape(one.shape)
 
     found = {name: shift_rule(name) for name in turned}
     of_read = found["angles"].reshape(read.shape)
@@ -245,13 +246,14 @@ def strength_gradient(
     name, strength = ("", circuit[place]) if is_readout else circuit[place][index]
     n_places = len(pairs) if name == "TwoWireDepolarizing" else n_wires
     strengths = _stretched(strength, 2 if is_readout else n_blocks, n_places)
-    each = np.eye(strengths.size, dtype=bool).reshape(-1, *strengths.shape)
+    each = np.eye(strengths.size, dtype=bool).reshape(strengths.size, *strengths.shape)
 
     def value(node: float) -> Array:
         changed: Any = np.where(each, node, strengths)
         if not is_readout:
             changed = [(name, changed) if i == index else c for i, c in enumerate(circuit[place])]
-        return expectation_values(angles, weights, pairs, **circuit | {place: changed}) @ cotangent
+        values = expectation_values(angles, weights, pairs, **circuit | {place: changed}) @ cotangent
+        return np.broadcast_to(values, strengths.size)  # one number if none acts
 
     nodes = np.array([0, 0.75, 1])
     basis = np.stack([np.ones(3), nodes, np.sqrt(1 - nodes)], axis=1)

@@ -12,8 +12,8 @@ from torch import Tensor
 
 from sqdr.circuit import Backend, Capability, ReuploadCircuit
 from sqdr.noise import BitFlip, NoiseModel
-from sqdr.registry import load_backend
-from sqdr.testing.cases import Case
+from sqdr.registry import create_circuit, load_backend
+from sqdr.testing.cases import COHERENT, Case
 
 #: Largest error of <Z> by the dtype that it is computed in; gradients may be off by four times as much.
 TOLERANCES = {torch.float32: 2e-5, torch.float64: 1e-9}
@@ -48,7 +48,7 @@ class Subject:
     def refuses(self, **options: Any) -> bool:
         """Whether it cannot make a circuit with these options and its own."""
         try:
-            self.circuit(Case(3, 2), **options)
+            create_circuit(self.backend, 3, 2, **{"dtype": self.dtype, **self.options, **options})
         except ValueError:
             return True
         return False
@@ -74,8 +74,36 @@ class Subject:
         _, weights = case.draw()
         return case.circuit(self.backend, weights, **{"dtype": self.dtype, **self.options, **options})
 
+    def member(self, n_blocks: int, entanglement: str) -> Case:
+        """The case of three wires that has all that the backend declares."""
+        chosen: dict[Capability, dict[str, Any]] = {
+            "axes": {"encoding": "YX", "rotation": "XZYX"},
+            "inputs": {"inputs": "split", "scaling": True},
+            "couplings": {"entangler": "ZZ"},
+            "observables": {"observables": ("Y0", "X1 Z2", "X0 Y1 X2", "Z1")},
+            "noise": {
+                "after_rotation": (("Kraus", COHERENT), ("AmplitudeDamping", (0.1, 0.2, 0.05))),
+                "after_entangler": (("PhaseDamping", 0.1), ("AmplitudeDamping", 0.1)),
+                "readout_error": (0.1, 0.02, 0.2),
+            },
+        }
+        if self.can("noise") and self.can("device-noise"):
+            chosen["device-noise"] = {
+                "after_entangler": (
+                    ("BitFlip", 0.05),
+                    ("TwoWireDepolarizing", 0.1),
+                    ("AmplitudeDamping", (0.1, 0.2, 0.05)),
+                ),
+                "readout_error": ((0.1, 0.02, 0.2), (0.03, 0.2, 0.05)),
+            }
+        options: dict[str, Any] = {}
+        for capability, of_capability in chosen.items():
+            if self.can(capability):
+                options |= of_capability
+        return Case(3, n_blocks, entanglement, **options)
+
     def angles(self, case: Case, batch: int = 4) -> Tensor:
-        """Angles (batch, 3 * n_wires) that `Case.draw` gives, in the most precise dtype."""
+        """Angles (batch, n_features) that `Case.draw` gives, in the most precise dtype."""
         return torch.as_tensor(case.draw(batch)[0], dtype=self.dtype)
 
 

@@ -12,9 +12,10 @@ import wrong_backends
 from cases import BACKENDS
 
 from sqdr.backends.native import NativeCircuit
-from sqdr.testing import CHECKS, BackendCheckError, check_backend, reference
+from sqdr.testing import CHECKS, BackendCheckError, check_backend, family, reference
 
 WRONG = wrong_backends.Wrong.__subclasses__()
+OF_THE_FAMILY = [check.__name__ for check in family.CHECKS]
 
 
 @pytest.mark.parametrize("check", CHECKS)
@@ -113,7 +114,39 @@ def test_checks_of_noise_are_not_made_of_a_backend_without_it():
 
 
 def test_checks_of_noise_are_not_made_with_options_that_refuse_it():
-    check_backend("pennylane", ["rotations", "channels"], device="lightning.qubit")
+    check_backend("pennylane", ["rotations", "channels", *OF_THE_FAMILY], device="lightning.qubit")
+
+
+@pytest.mark.parametrize(
+    ("missing", "left_out"),
+    [
+        ({"axes"}, {"encoding_axes", "rotation_axes"}),
+        ({"inputs"}, {"split_inputs", "scales"}),
+        ({"couplings"}, {"couplings"}),
+        (
+            {"observables"},
+            {
+                "observables_of_one_wire",
+                "observables_of_several_wires",
+                "readout_error_of_words",
+            },
+        ),
+        ({"device-noise"}, {"two_wire_noise", "directed_readout_error"}),
+        (
+            {"noise"},
+            {"two_wire_noise", "directed_readout_error", "readout_error_of_words"},
+        ),
+        (NativeCircuit.capabilities, set(OF_THE_FAMILY) - {"undeclared_members", "members"}),
+    ],
+    ids=lambda names: "+".join(sorted(names)) if len(names) == 1 else "",
+)
+def test_checks_of_what_a_backend_does_not_declare_are_not_made(missing, left_out):
+    class Without(NativeCircuit):
+        capabilities = NativeCircuit.capabilities - missing
+
+    made = []
+    check_backend(Without, OF_THE_FAMILY, progress=lambda check, _: made.append(check))
+    assert set(OF_THE_FAMILY) - set(made) == left_out
 
 
 @pytest.mark.parametrize("method", ["causal-cone", "exact"])

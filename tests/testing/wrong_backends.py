@@ -207,6 +207,292 @@ class RememberedStrengths(Wrong):
         return self.remembered
 
 
+class UndeclaredCouplings(Wrong):
+    """Accepts ZZ without the capability, and leaves CZ in its place."""
+
+    meant = "undeclared_members"
+    capabilities = NativeCircuit.capabilities - {"couplings"}
+
+    def __init__(self, n_wires, n_blocks, *, entangler="CZ", **options):  # noqa: ARG002
+        super().__init__(n_wires, n_blocks, **options)
+
+
+class UndeclaredPairNoise(Wrong):
+    """Accepts noise of pairs without the capability, and leaves it out."""
+
+    meant = "undeclared_members"
+    capabilities = NativeCircuit.capabilities - {"device-noise"}
+
+    def __init__(self, *sizes, noise=None, **options):
+        if noise is not None:
+            noise = sqdr.NoiseModel(
+                noise.after_rotation, noise.on_wires_after_entangler, noise.readout_error
+            )
+        super().__init__(*sizes, noise=noise or None, **options)
+
+
+class EncodingBackwards(Wrong):
+    """The rotations that take data act from the last letter to the first."""
+
+    meant = "encoding_axes"
+
+    def __init__(self, *sizes, encoding="Rot", **options):
+        super().__init__(*sizes, encoding=_backwards(encoding), **options)
+
+    def expectation_values(self, angles, weights):
+        angles = angles if self.encoding == "Rot" else angles.flip(-1)
+        return super().expectation_values(angles, weights)
+
+
+class FeaturesBackwards(Wrong):
+    """The features of a wire are read from the last to the first."""
+
+    meant = "encoding_axes"
+
+    def expectation_values(self, angles, weights):
+        angles = angles if self.encoding == "Rot" else angles.flip(-1)
+        return super().expectation_values(angles, weights)
+
+
+class RotationBackwards(Wrong):
+    """The rotations that are trained act from the last letter to the first."""
+
+    meant = "rotation_axes"
+
+    def __init__(self, *sizes, rotation="Rot", **options):
+        super().__init__(*sizes, rotation=_backwards(rotation), **options)
+
+    def expectation_values(self, angles, weights):
+        weights = weights if self.rotation == "Rot" else weights.flip(-1)
+        return super().expectation_values(angles, weights)
+
+
+class SplitByWire(Wrong):
+    """Features are ordered by wire first and then by block."""
+
+    meant = "split_inputs"
+
+    def rows_of(self, angles, scales, dtype):
+        if self.inputs == "split":
+            by_wire = angles.reshape(-1, self.n_wires, self.n_blocks, len(self.ansatz.encoding))
+            angles = by_wire.transpose(1, 2).reshape(angles.shape)
+        return super().rows_of(angles, scales, dtype)
+
+
+class LastBlockFirst(Wrong):
+    """The first features are those of the last block."""
+
+    meant = "split_inputs"
+
+    def rows_of(self, angles, scales, dtype):
+        rows = super().rows_of(angles, scales, dtype)
+        return rows.flip(0) if self.inputs == "split" else rows
+
+
+class ScalesOfAnotherBlock(Wrong):
+    meant = "scales"
+
+    def rows_of(self, angles, scales, dtype):
+        return super().rows_of(angles, None if scales is None else scales.flip(0), dtype)
+
+
+class ScalesOfTheFirstBlock(Wrong):
+    """Every block has the factors of the first, as long as it reads the same features."""
+
+    meant = "scales"
+
+    def rows_of(self, angles, scales, dtype):
+        if scales is not None and self.inputs == "repeat":
+            scales = scales[:1].expand_as(scales)
+        return super().rows_of(angles, scales, dtype)
+
+
+class LostGradientOfScales(Wrong):
+    meant = "scales"
+
+    def rows_of(self, angles, scales, dtype):
+        return super().rows_of(angles, None if scales is None else scales.detach(), dtype)
+
+
+class OppositeCouplings(Wrong):
+    """exp(i theta/2 Z Z)."""
+
+    meant = "couplings"
+
+    def couplings_for(self, angles):
+        return -super().couplings_for(angles)
+
+
+class WholeCouplings(Wrong):
+    """exp(-i theta Z Z)."""
+
+    meant = "couplings"
+
+    def couplings_for(self, angles):
+        return 2 * super().couplings_for(angles)
+
+
+class CouplingsOfAnotherLayer(Wrong):
+    meant = "couplings"
+
+    def couplings_for(self, angles):
+        return super().couplings_for(angles).flip(0)
+
+
+class CouplingsOfAnotherPair(Wrong):
+    meant = "couplings"
+
+    def couplings_for(self, angles):
+        return super().couplings_for(angles).flip(1)
+
+
+class LostGradientOfCouplings(Wrong):
+    meant = "couplings"
+
+    def couplings_for(self, angles):
+        return super().couplings_for(angles).detach()
+
+
+class NeighbouringWire(Wrong):
+    """A wire that is named is taken for the next one."""
+
+    meant = "observables_of_one_wire"
+
+    def __init__(self, n_wires, n_blocks, *, observables="Z", **options):
+        if not isinstance(observables, str) and not any(" " in word for word in observables):
+            observables = [f"{word[0]}{(int(word[1:]) + 1) % n_wires}" for word in observables]
+        super().__init__(n_wires, n_blocks, observables=observables, **options)
+
+
+class SortedOutputs(Wrong):
+    """Outputs come in the order of their wires, not in that which is asked for."""
+
+    meant = "observables_of_one_wire"
+
+    def __init__(self, *sizes, observables="Z", **options):
+        if not isinstance(observables, str):
+            observables = sorted(observables, key=lambda word: word[1:])
+        super().__init__(*sizes, observables=observables, **options)
+
+
+class OppositeY(Wrong):
+    """A Y has the wrong sign, as it has where it is measured after the inverse turn."""
+
+    meant = "observables_of_one_wire"
+
+    def expectation_values(self, angles, weights):
+        return _signed(self, super().expectation_values(angles, weights), "Y")
+
+
+class OppositeYOfWords(Wrong):
+    """Likewise in products alone."""
+
+    meant = "observables_of_several_wires"
+
+    def expectation_values(self, angles, weights):
+        values = super().expectation_values(angles, weights)
+        return _signed(self, values, "Y", of_words=True)
+
+
+class FirstOfWord(Wrong):
+    """Of a product, only the first factor is measured."""
+
+    meant = "observables_of_several_wires"
+
+    def __init__(self, *sizes, observables="Z", **options):
+        if not isinstance(observables, str):
+            observables = [word.split()[0] for word in observables]
+        super().__init__(*sizes, observables=observables, **options)
+
+
+class ReadoutErrorOnce(Wrong):
+    """A product has the factor of its first wire alone."""
+
+    meant = "readout_error_of_words"
+
+    def expectation_values(self, angles, weights):
+        values = super().expectation_values(angles, weights)
+        error = 0.0 if self.noise is None else self.noise.readout_error
+        if isinstance(error, sqdr.ReadoutError):
+            return values
+        factors = (1 - 2 * torch.as_tensor(error)).expand(self.n_wires)
+        words = self.ansatz.observables
+        excess = torch.stack([factors[[w for w, _ in word[1:]]].prod() for word in words])
+        return values / excess.to(values)
+
+
+class NoiseOfAnotherPair(Wrong):
+    meant = "two_wire_noise"
+
+    def realised_noise(self, angles):
+        return _of_pairs(super().realised_noise(angles), lambda strength: strength.flip(-1))
+
+
+class NoiseOfEveryWire(Wrong):
+    """What acts on pairs acts on every wire, so that each Pauli of one wire shrinks as on one pair."""
+
+    meant = "two_wire_noise"
+
+    def __init__(self, *sizes, noise=None, **options):
+        if noise is not None:
+            processes = [
+                sqdr.Depolarizing(torch.as_tensor(4 * p.p / 5).mean().item())
+                if isinstance(p, sqdr.TwoWireDepolarizing)
+                else p
+                for p in noise.after_entangler
+            ]
+            noise = sqdr.NoiseModel(noise.after_rotation, processes, noise.readout_error)
+        super().__init__(*sizes, noise=noise, **options)
+
+
+class PairNoiseLast(Wrong):
+    """What acts on pairs acts after what acts on wires, whatever its place."""
+
+    meant = "two_wire_noise"
+
+    def realised_noise(self, angles):
+        return _changed(
+            super().realised_noise(angles),
+            lambda channels: sorted(channels, key=lambda c: isinstance(c, sqdr.TwoWireDepolarizing)),
+        )
+
+
+class LostGradientOfPairNoise(Wrong):
+    meant = "two_wire_noise"
+
+    def realised_noise(self, angles):
+        return _of_pairs(super().realised_noise(angles), torch.Tensor.detach)
+
+
+class ExchangedDirections(Wrong):
+    """The probability of a 0 is taken for that of a 1."""
+
+    meant = "directed_readout_error"
+
+    def realised_noise(self, angles):
+        return _read(super().realised_noise(angles), lambda zero, one: (one, zero))
+
+
+class MeanOfDirections(Wrong):
+    """A 0 and a 1 are read wrongly alike."""
+
+    meant = "directed_readout_error"
+
+    def realised_noise(self, angles):
+        return _read(super().realised_noise(angles), lambda zero, one: ((zero + one) / 2,) * 2)
+
+
+class NoiselessCouplings(Wrong):
+    """Noise is forgotten where the entangler is ZZ."""
+
+    meant = "members"
+
+    def realised_noise(self, angles):
+        noise = super().realised_noise(angles)
+        nothing = {name: 0 * strength for name, _, strength in noise.named_strengths()}
+        return noise.with_strengths(nothing) if self.entangler == "ZZ" else noise
+
+
 class RememberedBatch(Wrong):
     """The first batch of each size is taken for every later one."""
 
@@ -233,7 +519,7 @@ class GlobalState(Wrong):
     meant = "interleaved_circuits"
 
     def expectation_values(self, angles, weights):
-        if self.noise is not None:
+        if self.noise is not None or self.couplings is not None:
             return super().expectation_values(angles, weights)
         return OfLastCall.apply(super().expectation_values, angles, weights)
 
@@ -284,9 +570,11 @@ class AssumedStrides(Wrong):
     meant = "strided_angles"
 
     def expectation_values(self, angles, weights):
-        strides = (3 * self.n_wires, 3, 1)
-        read = angles.as_strided(angles.shape, strides, angles.storage_offset())
-        return super().expectation_values(read, weights)
+        if angles.dim() == 3:
+            letters = angles.shape[-1]
+            strides = (letters * self.n_wires, letters, 1)
+            angles = angles.as_strided(angles.shape, strides, angles.storage_offset())
+        return super().expectation_values(angles, weights)
 
 
 class IgnoredShots(Wrong):
@@ -426,3 +714,36 @@ def _changed(noise, change):
     for place in ("after_rotation", "after_entangler"):
         object.__setattr__(changed, place, change(getattr(noise, place)))
     return changed
+
+
+def _backwards(axes):
+    return axes if axes == "Rot" else axes[::-1]
+
+
+def _signed(circuit, values, letter, of_words=False):
+    """Values of which those of words with a letter an odd number of times have the other sign."""
+    words = circuit.ansatz.observables
+    signs = [(-1) ** [of for _, of in word].count(letter) for word in words]
+    chosen = [s if len(word) > 1 or not of_words else 1 for s, word in zip(signs, words, strict=True)]
+    return values * values.new_tensor(chosen)
+
+
+def _of_pairs(noise, change):
+    """The model with the tensors changed that are strengths of noise of pairs."""
+    return noise.with_strengths(
+        {
+            name: change(strength)
+            for name, _, strength in noise.named_strengths()
+            if name in noise.strengths_of_pairs() and isinstance(strength, torch.Tensor)
+        }
+    )
+
+
+def _read(noise, change):
+    """The model with the probabilities of a `ReadoutError` changed, if it has one."""
+    if not noise.is_directed:
+        return noise
+    error = noise.readout_error
+    zero, one = change(error.prob_meas1_prep0, error.prob_meas0_prep1)
+    names = "readout_error_prob_meas1_prep0", "readout_error_prob_meas0_prep1"
+    return noise.with_strengths(dict(zip(names, (zero, one), strict=True)))
