@@ -105,8 +105,8 @@ $(VENV)/installed: pyproject.toml
 	@touch $@ $(@D)/train
 
 # A backend of another distribution, installed as a stranger would install theirs.
-$(VENV)/example: $(VENV)/installed examples/qiskit-backend/pyproject.toml
-	$(BIN)/pip install --quiet --editable examples/qiskit-backend
+$(VENV)/example: $(VENV)/installed examples/own-backend/pyproject.toml
+	$(BIN)/pip install --quiet --editable examples/own-backend
 	touch $@
 
 # A peer's environment sees what $(VENV) holds and adds the peer, so that no two peers meet. Where one does

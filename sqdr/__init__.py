@@ -3,7 +3,7 @@
 from sqdr import testing
 from sqdr._version import __version__
 from sqdr.circuit import ReuploadCircuit
-from sqdr.errors import ArgumentError, BackendError, MissingPackageError
+from sqdr.errors import ArgumentError, BackendError, JobError, MissingPackageError
 from sqdr.model import SQDR_CNN
 from sqdr.noise import (
     AmplitudeDamping,
@@ -25,6 +25,7 @@ __all__ = [
     "BackendError",
     "BitFlip",
     "Depolarizing",
+    "JobError",
     "Kraus",
     "MissingPackageError",
     "NoiseModel",

@@ -32,3 +32,7 @@ class MissingPackageError(ImportError):
 
 class BackendError(ValueError):
     """A backend of another distribution cannot be used; the message names both, and the fault."""
+
+
+class JobError(RuntimeError):
+    """A job of a device failed, was cancelled, or came back short; the message names the device."""

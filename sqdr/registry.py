@@ -23,6 +23,7 @@ _BUILT_IN = {
     "native": EntryPoint("native", "sqdr.backends.native:NativeCircuit", GROUP),
     "pennylane": EntryPoint("pennylane", "sqdr.backends.pennylane:PennyLaneCircuit", GROUP),
     "torchquantum": EntryPoint("torchquantum", "sqdr.backends.torchquantum:TorchQuantumCircuit", GROUP),
+    "qiskit": EntryPoint("qiskit", "sqdr.backends.qiskit:QiskitCircuit", GROUP),
 }
 
 #: What their classes declare, to be read without importing a simulator.
@@ -30,6 +31,7 @@ _CAPABILITIES: dict[str, frozenset[Capability]] = {
     "native": FAMILY_CAPABILITIES | {"noise", "device-noise", "float64"},
     "pennylane": FAMILY_CAPABILITIES | {"noise", "device-noise", "shots", "float64"},
     "torchquantum": FAMILY_CAPABILITIES | {"noise", "device-noise"},
+    "qiskit": FAMILY_CAPABILITIES | {"noise", "device-noise", "shots", "float64"},
 }
 
 

@@ -2,10 +2,19 @@
 
 import copy
 import pickle
+from importlib.util import find_spec
 
 import pytest
 
-BACKENDS = ("native", "pennylane", "torchquantum")
+
+def needs_qiskit(*values, **options):
+    """Values of a parametrised test that is skipped where Qiskit is not installed."""
+    is_missing = find_spec("qiskit") is None
+    skipped = pytest.mark.skipif(is_missing, reason="Qiskit is not installed")
+    return pytest.param(*values, marks=skipped, **options)
+
+
+BACKENDS = ("native", "pennylane", "torchquantum", needs_qiskit("qiskit"))
 
 DUPLICATES = pytest.mark.parametrize(
     "duplicate",

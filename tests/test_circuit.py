@@ -108,7 +108,7 @@ class Noiseless(sqdr.ReuploadCircuit):
 def test_noise_is_refused_with_the_backends_that_can():
     noise = sqdr.NoiseModel((sqdr.BitFlip(0.1),))
     with pytest.raises(
-        ValueError, match=r"`noise` must be None .* native, pennylane, torchquantum, and "
+        ValueError, match=r"`noise` must be None .* native, pennylane, torchquantum, qiskit, and "
     ):
         Noiseless(3, 2, noise=noise)
 

@@ -17,10 +17,10 @@ from sqdr.testing import reference
 from sqdr.testing.cases import CHANNELS, Case
 
 #: In float64 where the backend can. PennyLane adds 2e-16 to probabilities before it takes their root.
-TOLERANCE = {"native": 1e-10, "pennylane": 1e-7, "torchquantum": 1e-5}
-DTYPE = {"native": torch.float64, "pennylane": torch.float64, "torchquantum": torch.float32}
+TOLERANCE = {"native": 1e-10, "pennylane": 1e-7, "torchquantum": 1e-5, "qiskit": 1e-10}
+DTYPE = dict.fromkeys(TOLERANCE, torch.float64) | {"torchquantum": torch.float32}
 #: Of the statevector and density matrix of one sample.
-MAX_WIRES = {"native": 5, "pennylane": 3, "torchquantum": 4}
+MAX_WIRES = {"native": 5, "pennylane": 3, "torchquantum": 4, "qiskit": 3}
 #: TorchQuantum rounds to float32.
 ANGLES = st.floats(-10, 10, width=32)
 BATCHES = st.lists(st.integers(0, 3), max_size=2)

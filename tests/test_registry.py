@@ -7,11 +7,13 @@ import re
 import subprocess
 import sys
 import textwrap
+from importlib.util import find_spec
 from typing import get_args
 
 import numba
 import pytest
 import torch
+from cases import needs_qiskit
 
 import sqdr
 from sqdr import compilation
@@ -47,24 +49,29 @@ ZEROS = """
 """
 
 
+def is_installed(name):
+    return name != "qiskit" or find_spec(name) is not None
+
+
 def test_built_in_names():
-    assert sqdr.backend_names()[:3] == ("native", "pennylane", "torchquantum")
+    assert sqdr.backend_names()[:4] == ("native", "pennylane", "torchquantum", "qiskit")
 
 
 @pytest.mark.parametrize(
     ("capability", "backends"),
     [
-        ("noise", ("native", "pennylane", "torchquantum")),
-        ("shots", ("pennylane",)),
-        ("float64", ("native", "pennylane")),
+        ("noise", ("native", "pennylane", "torchquantum", "qiskit")),
+        ("shots", ("pennylane", "qiskit")),
+        ("float64", ("native", "pennylane", "qiskit")),
     ],
 )
 def test_backends_with_a_capability(capability, backends):
-    built_in = sqdr.backend_names()[:3]
-    assert tuple(name for name in backends_with(capability) if name in built_in) == backends
+    built_in = [name for name in sqdr.backend_names()[:4] if is_installed(name)]
+    able = [name for name in backends_with(capability) if name in built_in]
+    assert able == [name for name in backends if name in built_in]
 
 
-@pytest.mark.parametrize("name", ["native", "pennylane", "torchquantum"])
+@pytest.mark.parametrize("name", ["native", "pennylane", "torchquantum", needs_qiskit("qiskit")])
 def test_the_capabilities_of_the_table_are_those_of_the_classes(name):
     listed = {c for c in get_args(Capability) if name in built_in_with(c)}
     assert listed == load_backend(name).capabilities
@@ -132,16 +139,19 @@ def test_a_refusal_names_who_can_and_imports_none_of_them():
             Noiseless(2, 2, noise=sqdr.NoiseModel(readout_error=0.1))
         except ValueError as error:
             print(str(error).partition("; ")[2])
-        print([name for name in ("numba", "pennylane", "torchquantum") if name in sys.modules])
+        simulators = "numba", "pennylane", "torchquantum", "qiskit"
+        print([name for name in simulators if name in sys.modules])
         """
     )
-    able = "backends that can: native, pennylane, torchquantum, and sqdr.backends_with('noise')."
+    able = (
+        "backends that can: native, pennylane, torchquantum, qiskit, and sqdr.backends_with('noise')."
+    )
     assert printed == f"{able}\n[]"
 
 
 @pytest.mark.parametrize("name", ["cirq", "", None, 3, ["native"]], ids=str)
 def test_unknown_name_lists_the_choices(name):
-    choices = "native, pennylane, torchquantum.*"
+    choices = "native, pennylane, torchquantum, qiskit.*"
     choices += "or a subclass of sqdr.ReuploadCircuit"
     message = f"^Argument `backend` must be one of {choices}, but is {re.escape(repr(name))}\\.$"
     with pytest.raises(ValueError, match=message):
@@ -313,7 +323,7 @@ def run_python(source):
 
 
 def test_importing_sqdr_loads_no_optional_package():
-    simulators = ["pennylane", "torchquantum"]
+    simulators = ["pennylane", "torchquantum", "qiskit"]
     optional = [*simulators, "torchvision", "lightning", "matplotlib", "optuna", "sklearn"]
     printed = run_python(
         f"""
@@ -340,7 +350,7 @@ def test_a_plugin_is_not_imported_unasked(install, tmp_path, monkeypatch):
     assert printed == "True"
 
 
-@pytest.mark.parametrize("package", ["pennylane", "torchquantum"])
+@pytest.mark.parametrize("package", ["pennylane", "torchquantum", "qiskit"])
 def test_a_missing_package_is_named_with_the_remedy(package):
     printed = run_python(
         f"""

@@ -17,6 +17,8 @@ from torch.overrides import TorchFunctionMode
 from torch.utils.checkpoint import checkpoint
 
 from sqdr.ansatz import PauliWord
+from sqdr.backends.shifts import rule_of_damping
+from sqdr.backends.words import axes_of_measurement, measured_together
 from sqdr.circuit import FAMILY_CAPABILITIES, Capability, ReuploadCircuit
 from sqdr.noise import (
     AmplitudeDamping,
@@ -214,7 +216,7 @@ class PennyLaneCircuit(ReuploadCircuit):
                         for wire in range(self.n_wires):
                             self._add([process], block, wire)
         if noise.has_readout_error:
-            for wire, letter in _axes_of_measurement(words).items():
+            for wire, letter in axes_of_measurement(words).items():
                 self._misread(noise.readout_error, wire, letter)
         return [qml.expval(_product(word)) for word in words]
 
@@ -222,17 +224,7 @@ class PennyLaneCircuit(ReuploadCircuit):
     def _settings(self) -> list[list[int]]:
         """Outputs measured together: all, or with readout error those that agree on their axes."""
         words = self.ansatz.observables
-        if not self._noise.has_readout_error:
-            return [list(range(len(words)))]
-        settings: list[tuple[dict[int, str], list[int]]] = []
-        for output, word in enumerate(words):
-            agree = (s for s in settings if all(s[0].get(w, letter) == letter for w, letter in word))
-            axes, outputs = setting = next(agree, ({}, []))
-            if not outputs:
-                settings.append(setting)
-            axes.update(word)
-            outputs.append(output)
-        return [outputs for _, outputs in settings]
+        return measured_together(words) if self._noise.has_readout_error else [[*range(len(words))]]
 
     def _misread(self, error: Any, wire: int, letter: str) -> None:
         """Readout error of a wire that is measured in the basis of an axis."""
@@ -261,7 +253,7 @@ class PennyLaneCircuit(ReuploadCircuit):
             operation = _OPERATIONS[type(channel)](strength, wires=wire)
             if operation.grad_method == "F":
                 operation.grad_method = "A"
-                operation.grad_recipe = _shift_rule_of_damping(strength)
+                operation.grad_recipe = _recipe_of_damping(strength)
 
     def _add_by_operators(self, process: NoiseProcess, strength: Any, wires: Any) -> None:
         """Noise that PennyLane has no name for."""
@@ -323,11 +315,6 @@ def _rotate(axes: str, angles: Tensor, wire: int) -> None:
 def _product(word: PauliWord) -> Any:
     """A Pauli word as PennyLane's observable."""
     return reduce(matmul, (_PAULIS[letter](wire) for wire, letter in word))
-
-
-def _axes_of_measurement(words: Iterable[PauliWord]) -> dict[int, str]:
-    """The letter that each wire is read in by words that agree on it."""
-    return {wire: letter for word in words for wire, letter in word}
 
 
 class RZ(qml.RZ):  # type: ignore[misc]
@@ -413,16 +400,7 @@ def _of_sample(noise: NoiseModel, sample: int) -> NoiseModel:
     return noise.with_strengths(strengths)
 
 
-def _shift_rule_of_damping(gamma: Any) -> tuple[list[list[float]]]:
-    """Derivative by the strength of a damping channel, as a sum of values at strengths 0, 3/4 and 1.
-
-    <Z> is a + b gamma + c sqrt(1 - gamma), so three values give b and c. PennyLane's finite differences
-    divide the noise of shots by a tiny step instead. The slope of the root at gamma = 1, which is
-    infinite, counts as 0.
-
-    Returns:
-        The rule in PennyLane's form: for its one parameter, (coefficient, 0, strength) of each value.
-    """
-    left = 1 - float(gamma.detach() if isinstance(gamma, Tensor) else gamma)
-    slope = 1 / (2 * math.sqrt(left)) if left > 0 else 0.0
-    return ([[slope - 2, 0, 0], [4 - 4 * slope, 0, 0.75], [3 * slope - 2, 0, 1]],)
+def _recipe_of_damping(gamma: Any) -> tuple[list[list[float]]]:
+    """The rule in PennyLane's form: for its one parameter, (coefficient, 0, strength) of each value."""
+    rule = rule_of_damping(float(gamma.detach() if isinstance(gamma, Tensor) else gamma))
+    return ([[coefficient, 0, strength] for coefficient, strength in rule],)

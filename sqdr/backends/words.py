@@ -1,5 +1,6 @@
-"""Pauli words as tables of indices, and what readout error makes of their expectation values."""
+"""Pauli words as tables of indices, what is measured together, and what readout error makes of it."""
 
+from collections.abc import Iterable
 from itertools import combinations, product
 
 import torch
@@ -30,6 +31,24 @@ def word_tables(words: tuple[PauliWord, ...], padding: int) -> tuple[Tensor, Ten
     letters = [["IZXY".index(letter) for _, letter in word] for word in padded]
     with torch.device("cpu"):
         return torch.tensor(wires).T.contiguous(), torch.tensor(letters).T.contiguous()
+
+
+def measured_together(words: tuple[PauliWord, ...]) -> list[list[int]]:
+    """Places of the words that agree on the axis of each wire, which one setting of a device serves."""
+    settings: list[tuple[dict[int, str], list[int]]] = []
+    for place, word in enumerate(words):
+        agree = (s for s in settings if all(s[0].get(w, letter) == letter for w, letter in word))
+        axes, places = setting = next(agree, ({}, []))
+        if not places:
+            settings.append(setting)
+        axes.update(word)
+        places.append(place)
+    return [places for _, places in settings]
+
+
+def axes_of_measurement(words: Iterable[PauliWord]) -> dict[int, str]:
+    """The letter that each wire is read in by words that agree on it."""
+    return {wire: letter for word in words for wire, letter in word}
 
 
 class Readout:

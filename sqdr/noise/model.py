@@ -171,16 +171,20 @@ class NoiseModel:
         of_bit = error.to_plain() if isinstance(error, ReadoutError) else to_plain(error)
         return plain | {"readout_error": of_bit}
 
+    def named_processes(self) -> Iterator[tuple[str, NoiseProcess]]:
+        """Each channel with its name in the model, for instance "after_rotation_0_BitFlip"."""
+        for place in PLACES:
+            yield from _named(place, getattr(self, place))
+
     def named_strengths(self) -> Iterator[tuple[str, str, Number | Strength]]:
         """Each strength, readout error last, with its name in the model and that in messages.
 
         Yields:
             (name, argument, strength), for instance ("after_rotation_0_BitFlip", "BitFlip.p", 0.02)
         """
-        for place in PLACES:
-            for name, channel in _named(place, getattr(self, place)):
-                if channel.strength is not None:
-                    yield name, channel.argument, channel.strength
+        for name, channel in self.named_processes():
+            if channel.strength is not None:
+                yield name, channel.argument, channel.strength
         if isinstance(self.readout_error, ReadoutError):
             yield from self.readout_error.named_strengths()
         else:

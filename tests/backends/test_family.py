@@ -9,6 +9,7 @@ import math
 import hypothesis.strategies as st
 import pytest
 import torch
+from cases import BACKENDS, needs_qiskit
 from hypothesis import HealthCheck, given, settings
 from torch import nn
 
@@ -135,6 +136,17 @@ def test_torchquantum(noisy, data):
     )
 
 
+@pytest.mark.parametrize("backend", [needs_qiskit("qiskit")])
+@pytest.mark.parametrize("noisy", [False, True], ids=["noiseless", "noisy"])
+@settings(FEW, max_examples=10)
+@given(data=st.data())
+def test_qiskit(backend, noisy, data):
+    circuit, angles = data.draw(members(noisy))
+    found = values_and_gradients(circuit.to_backend(backend), angles)
+    expected = values_and_gradients(circuit.to_backend("pennylane"), angles)
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+
+
 @pytest.mark.parametrize(
     ("n_blocks", "options"),
     [
@@ -161,7 +173,7 @@ def test_gradcheck(method, n_blocks, options):
     assert torch.autograd.gradgradcheck(function, (angles, *trained.values()))
 
 
-@pytest.mark.parametrize("backend", ["native", "pennylane", "torchquantum"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_two_wire_word_is_no_product(backend):
     """A Bell-like state: <Z0 Z1> = 1 while <Z0> = <Z1> = 0."""
     options = {"encoding": "Y", "rotation": "Y", "observables": ["Z0", "Z1", "Z0 Z1", "X0 X1", "Y0 Y1"]}
@@ -177,7 +189,7 @@ def test_a_two_wire_word_is_no_product(backend):
     torch.testing.assert_close(values[2:].abs(), torch.ones(3), atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("backend", ["native", "pennylane", "torchquantum"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_coupling_turns_by_its_angle(backend):
     """exp(-i t/2 Z Z) on |+>|0> turns x towards y by t: <X0> = cos t and <Y0> = sin t."""
     circuit = sqdr.create_circuit(
@@ -198,7 +210,7 @@ def test_a_coupling_turns_by_its_angle(backend):
     torch.testing.assert_close(values, expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("backend", ["native", "pennylane", "torchquantum"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_an_axis_word_acts_from_its_first_letter_on(backend):
     """RX(pi/2), then RZ(t) on |0>: <X> = sin t and <Y> = -cos t; in the other order <X> = 0."""
     circuit = sqdr.create_circuit(
@@ -211,7 +223,7 @@ def test_an_axis_word_acts_from_its_first_letter_on(backend):
     torch.testing.assert_close(values, expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("backend", ["native", "pennylane", "torchquantum"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_directions_of_readout_error(backend):
     """|0> is read as 1 with probability a, |1> as 0 with b; a word has one factor for each wire."""
     noise = sqdr.NoiseModel(readout_error=sqdr.ReadoutError(0.1, 0.3))
@@ -224,7 +236,7 @@ def test_directions_of_readout_error(backend):
     torch.testing.assert_close(values, expected, atol=1e-5, rtol=0)
 
 
-@pytest.mark.parametrize("backend", ["native", "pennylane", "torchquantum"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_two_wire_depolarizing_scales_each_string_once(backend):
     """By 1 - 16 p / 15 for Z0, Z1 and Z0 Z1 alike, on a product state that CZ leaves alone."""
     noise = sqdr.NoiseModel(after_entangler=(sqdr.TwoWireDepolarizing(0.3),))

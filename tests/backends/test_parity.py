@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from cases import BACKENDS
+from cases import BACKENDS, needs_qiskit
 
 import sqdr
 from sqdr.noise import Strength
@@ -55,13 +55,14 @@ TRAINABLE = [
 PRECISIONS = [
     pytest.param("native", torch.float64, 1e-10, id="native-float64"),
     pytest.param("pennylane", torch.float64, 1e-10, id="pennylane-float64"),
+    needs_qiskit("qiskit", torch.float64, 1e-10, id="qiskit-float64"),
     pytest.param("native", torch.float32, 1e-5, id="native-float32"),
     pytest.param("pennylane", torch.float32, 1e-5, id="pennylane-float32"),
     pytest.param("torchquantum", torch.float32, 1e-5, id="torchquantum-float32"),
 ]
 #: Each backend at its best.
-BEST = [PRECISIONS[0], PRECISIONS[1], PRECISIONS[4]]
-TOLERANCE = {"native": 1e-10, "pennylane": 1e-10, "torchquantum": 1e-5}
+BEST = [*PRECISIONS[:3], PRECISIONS[-1]]
+TOLERANCE = {"native": 1e-10, "pennylane": 1e-10, "torchquantum": 1e-5, "qiskit": 1e-10}
 
 
 def check_values(case, backend, dtype, tolerance):

@@ -4,4 +4,4 @@ import sqdr
 
 
 def test_conformance() -> None:
-    sqdr.testing.check_backend("qiskit")
+    sqdr.testing.check_backend("statevector")

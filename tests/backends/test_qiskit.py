@@ -1,0 +1,310 @@
+"""What only the Qiskit backend has: devices, layouts, primitives, jobs that fail."""
+
+import copy
+import pickle
+from dataclasses import dataclass
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import sqdr
+from sqdr.testing.cases import ALL_NOISE, Case
+
+qiskit = pytest.importorskip("qiskit")
+aer = pytest.importorskip("qiskit_aer")
+fake_provider = pytest.importorskip("qiskit_ibm_runtime.fake_provider")
+
+from qiskit.primitives import BackendSamplerV2, StatevectorEstimator, StatevectorSampler  # noqa: E402
+from qiskit.providers.fake_provider import GenericBackendV2  # noqa: E402
+from qiskit.quantum_info import SparsePauliOp  # noqa: E402
+
+CASE = Case(3, 2)
+NOISY = Case(3, 2, "linear", *ALL_NOISE)
+#: Of every axis, and of two wires.
+WORDS = ["Z0", "X1 Y2", "Z1 Z2", "Y0"]
+
+
+def circuit_of(case=CASE, **options):
+    return case.circuit("qiskit", case.draw()[1], **options)
+
+
+def angles_of(batch=3):
+    return torch.as_tensor(CASE.draw(batch)[0])
+
+
+def gradients(circuit, angles):
+    angles = angles.clone().requires_grad_()
+    values = circuit(angles)
+    weighted = (values * torch.linspace(1, 2, values.numel()).reshape(values.shape)).sum()
+    return torch.autograd.grad(weighted, (angles, circuit.weights))
+
+
+@pytest.fixture(scope="module")
+def manila():
+    """A device of five qubits on a line, whose own gate is CX."""
+    return fake_provider.FakeManilaV2()
+
+
+def by_aer_alone(backend, circuit, angles, layout):
+    """Values with the whole noise model of a device, by density matrices, without readout error."""
+    simulator = aer.AerSimulator.from_backend(backend, method="density_matrix")
+    values = []
+    for program in circuit.to_qiskit(angles):
+        on_device = qiskit.transpile(program, backend, initial_layout=layout, optimization_level=0)
+        for index, word in enumerate(circuit.ansatz.observables):
+            operator = SparsePauliOp("".join(letter for _, letter in reversed(word)))
+            qubits = [on_device.layout.final_index_layout()[wire] for wire, _ in word]
+            on_device.save_expectation_value(operator, qubits, label=str(index))
+        data = simulator.run(on_device).result().data()
+        values.append([data[str(index)] for index in range(circuit.n_outputs)])
+    return np.array(values)
+
+
+def test_a_snapshot_is_simulated_with_the_noise_of_the_device(manila):
+    layout = [3, 2, 1]
+    words = ["Z0", "Z1", "Z2", "X1 Y2", "Z1 Z2"]
+    options = {"device": manila, "layout": layout, "optimization_level": 0}
+    circuit = circuit_of(**options, observables=[*words, "X1", "Y2"])
+    found = circuit(angles_of()).detach().numpy().T
+    z0, z1, z2, xy, zz, x1, y2 = by_aer_alone(manila, circuit, angles_of(), layout).T
+    known = [manila.properties().qubit_property(qubit) for qubit in layout]
+    a, b = (np.array([of[f"prob_meas{name}"][0] for of in known]) for name in ("1_prep0", "0_prep1"))
+    scale, shift = 1 - a - b, b - a
+
+    def both(word, first, second):
+        """What readout error of the wires 1 and 2 makes of a word and its factors."""
+        value = scale[1] * scale[2] * word + scale[1] * shift[2] * first
+        return value + shift[1] * scale[2] * second + shift[1] * shift[2]
+
+    expected = [scale[wire] * z + shift[wire] for wire, z in enumerate((z0, z1, z2))]
+    expected += [both(xy, x1, y2), both(zz, z1, z2)]
+    np.testing.assert_allclose(found[:5], expected, rtol=0, atol=1e-9)
+
+
+def test_shots_of_a_snapshot_scatter_around_its_exact_values(manila):
+    torch.manual_seed(0)
+    circuit = circuit_of(device=manila, observables=WORDS, layout=[0, 1, 2])
+    exact = circuit(angles_of())
+    circuit.shots = 20_000
+    torch.testing.assert_close(circuit(angles_of()), exact, rtol=0, atol=4 / 141)
+
+
+def test_a_snapshot_by_its_name(manila):
+    named = [circuit_of(device=name)(angles_of()) for name in ("FakeManilaV2", "fake_manila")]
+    torch.testing.assert_close(named, [circuit_of(device=manila)(angles_of())] * 2, rtol=0, atol=0)
+
+
+def test_gradients_on_a_snapshot_are_those_of_its_values(manila):
+    circuit = circuit_of(device=manila, layout=[0, 1, 2])
+    _, found = gradients(circuit, angles_of())
+    weight, step = circuit.weights.data, 1e-4
+
+    def total(moved):
+        with torch.no_grad():
+            weight[1, 2, 1] += moved
+            values = circuit(angles_of())
+            weight[1, 2, 1] -= moved
+        return (values * torch.linspace(1, 2, values.numel()).reshape(values.shape)).sum()
+
+    slope = (total(step) - total(-step)) / (2 * step)
+    torch.testing.assert_close(found[1, 2, 1], slope, rtol=0, atol=1e-6)
+
+
+PRIMITIVES = {
+    "estimator": StatevectorEstimator,
+    "estimator of Aer": lambda: aer.primitives.EstimatorV2(),
+}
+
+
+@pytest.mark.parametrize("make", PRIMITIVES.values(), ids=PRIMITIVES)
+def test_exact_estimators_agree_with_the_native_engine(make):
+    circuit = circuit_of(device=make(), observables=WORDS)
+    expected = circuit.to_backend("native")
+    torch.testing.assert_close(circuit(angles_of()), expected(angles_of()), rtol=0, atol=1e-10)
+    torch.testing.assert_close(
+        gradients(circuit, angles_of()), gradients(expected, angles_of()), rtol=0, atol=1e-10
+    )
+
+
+DEVICES = {
+    "Aer": lambda: None,
+    "Aer as a backend": lambda: aer.AerSimulator(),
+    "sampler": lambda: StatevectorSampler(seed=1),
+    "sampler of a backend": lambda: BackendSamplerV2(
+        backend=aer.AerSimulator(), options={"seed_simulator": 1}
+    ),
+    "estimator": lambda: StatevectorEstimator(seed=1),
+}
+
+
+@pytest.mark.parametrize("make", DEVICES.values(), ids=DEVICES)
+def test_shots_scatter_around_exact_values(make):
+    torch.manual_seed(0)
+    circuit = circuit_of(device=make(), observables=WORDS, shots=10_000)
+    exact = circuit.to_backend("native")(angles_of())
+    found = circuit(angles_of())
+    torch.testing.assert_close(found, exact, rtol=0, atol=4 / 100)
+    assert not torch.equal(found, exact)
+
+
+def test_a_backend_without_simulator_needs_shots():
+    backend = GenericBackendV2(4, seed=0)
+    with pytest.raises(sqdr.ArgumentError, match=r"^Argument `shots` must be a number on generic_"):
+        circuit_of(device=backend)
+    circuit = circuit_of(device=backend, shots=10)
+    circuit.shots = None
+    with pytest.raises(sqdr.ArgumentError, match=r"^Argument `shots` must be a number on generic_"):
+        circuit(angles_of())
+
+
+def test_any_backend_measures():
+    circuit = circuit_of(device=GenericBackendV2(4, seed=0, noise_info=False), shots=4000, seed=1)
+    exact = circuit.to_backend("native")(angles_of())
+    torch.testing.assert_close(circuit(angles_of()), exact, rtol=0, atol=4 / 63)
+
+
+def test_shots_of_noise_and_readout_error_average_to_the_exact_value():
+    torch.manual_seed(0)
+    exact = circuit_of(NOISY)(angles_of(1))
+    sampled = circuit_of(NOISY, shots=40_000)(angles_of(1))
+    torch.testing.assert_close(sampled, exact, rtol=0, atol=4 / 200)
+
+
+def test_gradients_with_shots_are_those_of_the_exact_value_on_average():
+    torch.manual_seed(0)
+    case = Case(2, 2, "linear", (("AmplitudeDamping", 0.1),), (("BitFlip", 0.1),), 0.03)
+    angles = torch.as_tensor(case.draw(1)[0])
+
+    def slopes(**options):
+        circuit = circuit_of(case, noise=case.trainable_noise, **options)
+        trained = [angles.clone().requires_grad_(), *circuit.parameters()]
+        return torch.autograd.grad(circuit(trained[0]).sum(), trained)
+
+    torch.testing.assert_close(slopes(shots=20_000), slopes(), rtol=0, atol=0.1)
+
+
+@dataclass
+class Counted:
+    """A sampler that counts its jobs, and changes their results."""
+
+    shots: int = 50
+    change: object = staticmethod(lambda result: result)
+    fails: Exception | None = None
+
+    def as_sampler(self):
+        class Sampler(StatevectorSampler):
+            jobs = 0
+
+            def run(sampler, pubs, *, shots=None):  # noqa: N805
+                sampler.jobs += 1
+                if self.fails is not None:
+                    raise self.fails
+                job = super().run(pubs, shots=shots)
+                result = self.change(job.result())
+                job.result = lambda: result
+                return job
+
+        return Sampler(seed=1)
+
+
+def test_a_batch_is_one_job_and_so_is_its_gradient():
+    sampler = Counted().as_sampler()
+    circuit = circuit_of(device=sampler, shots=50, observables=WORDS, entangler="ZZ")
+    values = circuit(angles_of(4).requires_grad_())
+    assert sampler.jobs == 1
+    values.sum().backward()
+    assert sampler.jobs == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda result: list(result)[:0], "came back short: with 0 results of 1"),
+        (
+            lambda result: [
+                type(result[0])(data=type(result[0].data)(c=result[0].data.c[:2], shape=(2,)))
+            ],
+            r"came back short: with bits of shape \(2, 50, 3\) of \(3, 50, 3\)",
+        ),
+    ],
+    ids=["no result", "fewer rows"],
+)
+def test_a_short_result_is_one_line(change, message):
+    circuit = circuit_of(device=Counted(change=staticmethod(change)).as_sampler(), shots=50)
+    with pytest.raises(sqdr.JobError, match=rf"^A job on Sampler {message}\.$"):
+        circuit(angles_of())
+
+
+def test_a_failed_job_is_one_line():
+    fault = RuntimeError("Job abc was\ncancelled.")
+    circuit = circuit_of(device=Counted(fails=fault).as_sampler(), shots=50)
+    with pytest.raises(sqdr.JobError, match=r"^A job on Sampler failed: Job abc was cancelled\.$"):
+        circuit(angles_of())
+
+
+def test_a_failure_of_aer_is_one_line():
+    simulator = aer.AerSimulator(max_memory_mb=1)
+    circuit = sqdr.create_circuit("qiskit", 18, 1, device=simulator)
+    with pytest.raises(sqdr.JobError, match=r"^A job on aer_simulator failed: .*nsufficient memory"):
+        circuit(torch.zeros(54))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (
+            {"n_wires": 6, "device": "FakeManilaV2"},
+            "`device` must have a qubit for each of 6 wires, but",
+        ),
+        ({"device": "FakeNothing"}, "`device` must be the name of a snapshot .*, but is 'FakeNothing'"),
+        ({"device": 3}, "`device` must be None, the name of a snapshot, a BackendV2, .*, but is 3"),
+        ({"device": "FakeManilaV2", "noise": NOISY.noise}, "`noise` must be None on a device"),
+        ({"layout": [0, 1, 2]}, "`layout` must be None on Aer"),
+        ({"device": "FakeManilaV2", "layout": [0, 1]}, "`layout` must be 3 distinct qubits"),
+        ({"device": "FakeManilaV2", "layout": [0, 1, 1]}, "`layout` must be 3 distinct qubits"),
+        (
+            {"device": "FakeManilaV2", "layout": [0, 1, 5]},
+            "`layout` must hold qubits 0 to 4, but holds 5",
+        ),
+        ({"optimization_level": 4}, "`optimization_level` must be at most 3"),
+        ({"seed": -1}, "`seed` must be an integer of at least 0"),
+        ({"n_wires": 70}, "`n_wires` must be smaller, but one sample needs"),
+    ],
+)
+def test_what_does_not_fit_is_refused(options, message):
+    with pytest.raises(sqdr.ArgumentError, match=f"^Argument {message}"):
+        sqdr.create_circuit("qiskit", **{"n_wires": 3, "n_blocks": 2} | options)
+
+
+def test_a_trained_channel_of_somebody_else_is_refused():
+    class Mine(sqdr.noise.Channel):
+        p: float
+
+        def __init__(self, p):
+            object.__setattr__(self, "p", p)
+
+        def kraus_operators(self):
+            return sqdr.BitFlip(self.p).kraus_operators()
+
+    circuit = circuit_of(noise=sqdr.NoiseModel((Mine(nn.Parameter(torch.tensor(0.1))),)))
+    with pytest.raises(sqdr.ArgumentError, match=r"^Argument `Mine.p` must not be trained on Qiskit"):
+        circuit(angles_of())
+    with torch.no_grad():
+        assert circuit(angles_of()).shape == (3, 3)
+
+
+def test_one_seed_gives_the_same_shots_again():
+    found = [circuit_of(shots=20, seed=3)(angles_of()) for _ in range(2)]
+    assert torch.equal(*found)
+    circuit = circuit_of(shots=20, seed=3)
+    assert not torch.equal(circuit(angles_of()), circuit(angles_of()))
+
+
+def test_copies_share_a_device(manila):
+    circuit = circuit_of(device=manila)
+    assert copy.deepcopy(circuit).device is manila
+    named = circuit_of(device="FakeManilaV2")
+    expected = named(angles_of())
+    assert torch.equal(pickle.loads(pickle.dumps(named))(angles_of()), expected)
