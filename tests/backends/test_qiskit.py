@@ -83,6 +83,16 @@ def test_a_snapshot_is_simulated_with_the_noise_of_the_device(manila):
     np.testing.assert_allclose(found[:5], expected, rtol=0, atol=1e-9)
 
 
+@pytest.mark.parametrize("options", [{}, {"device": "FakeManilaV2", "layout": [4, 1, 3]}], ids=str)
+@pytest.mark.parametrize("entanglement", ["none", "linear"])
+def test_a_wire_that_nobody_observes_changes_nothing(entanglement, options):
+    """Aer drops such wires, and then took others for those observed."""
+    case = Case(3, 2, entanglement)
+    some = circuit_of(case, **options, observables=["X2", "Z0"])
+    all_wires = circuit_of(case, **options, observables=["X2", "Z0", "Y1"])
+    torch.testing.assert_close(some(angles_of()), all_wires(angles_of())[:, :2], rtol=0, atol=1e-10)
+
+
 def test_shots_of_a_snapshot_scatter_around_its_exact_values(manila):
     torch.manual_seed(0)
     circuit = circuit_of(device=manila, observables=WORDS, layout=[0, 1, 2])
