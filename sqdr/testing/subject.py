@@ -74,20 +74,20 @@ class Subject:
         _, weights = case.draw()
         return case.circuit(self.backend, weights, **{"dtype": self.dtype, **self.options, **options})
 
-    def member(self, n_blocks: int, entanglement: str) -> Case:
-        """The case of three wires that has all that the backend declares."""
+    def member(self, n_blocks: int, entanglement: str, noisy: bool = True) -> Case:
+        """The case of three wires that has all that the backend declares, or all but noise."""
         chosen: dict[Capability, dict[str, Any]] = {
             "axes": {"encoding": "YX", "rotation": "XZYX"},
             "inputs": {"inputs": "split", "scaling": True},
             "couplings": {"entangler": "ZZ"},
             "observables": {"observables": ("Y0", "X1 Z2", "X0 Y1 X2", "Z1")},
-            "noise": {
+        }
+        if noisy and self.can("noise"):
+            chosen["noise"] = {
                 "after_rotation": (("Kraus", COHERENT), ("AmplitudeDamping", (0.1, 0.2, 0.05))),
                 "after_entangler": (("PhaseDamping", 0.1), ("AmplitudeDamping", 0.1)),
                 "readout_error": (0.1, 0.02, 0.2),
-            },
-        }
-        if self.can("noise") and self.can("device-noise"):
+            }
             chosen["device-noise"] = {
                 "after_entangler": (
                     ("BitFlip", 0.05),

@@ -48,20 +48,21 @@ def shapes(subject: Subject) -> None:
 
 def samples_that_are_not_finite(subject: Subject) -> None:
     """An angle that is not finite gives NaN on its wire, and leaves the other samples as they are."""
-    case = Case(3, 2, "none")
-    angles = subject.angles(case, 2).requires_grad_()
-    expected = subject.circuit(case)(angles)
-    (expected_gradient,) = gradients(expected[1], [angles])
-    for bad in (math.nan, math.inf):
-        spoilt = angles.detach().clone()
-        spoilt[0, 1] = bad
-        values = subject.circuit(case)(spoilt.requires_grad_())
-        expect(bool(values[0, 0].isnan()), f"<Z> of an angle of {bad} is {values[0, 0].item():.3g}")
-        beside = f"beside an angle of {bad}"
-        expect_close(f"<Z> {beside}", values[1], expected[1], subject.tolerance)
-        (found,) = gradients(values[1], [spoilt])
-        what = f"the gradient by the angles {beside}"
-        expect_close(what, found[1], expected_gradient[1], 4 * subject.tolerance)
+    for case in dict.fromkeys((Case(3, 2, "none"), subject.member(2, "none", noisy=False))):
+        angles = subject.angles(case, 2).requires_grad_()
+        expected = subject.circuit(case)(angles)
+        (expected_gradient,) = gradients(expected[1], [angles])
+        for bad in (math.nan, math.inf):
+            spoilt = angles.detach().clone()
+            spoilt[0, 1] = bad
+            values = subject.circuit(case)(spoilt.requires_grad_())
+            spoils = bool(values[0, 0].isnan())
+            expect(spoils, f"{case}: of an angle of {bad} comes {values[0, 0].item():.3g}")
+            beside = f"beside an angle of {bad}"
+            expect_close(f"{case}: the output {beside}", values[1], expected[1], subject.tolerance)
+            (found,) = gradients(values[1], [spoilt])
+            what = f"{case}: the gradient by the angles {beside}"
+            expect_close(what, found[1], expected_gradient[1], 4 * subject.tolerance)
 
 
 def wires(subject: Subject) -> None:

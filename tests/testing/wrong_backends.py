@@ -513,6 +513,17 @@ class RememberedWeights(Wrong):
         return super().expectation_values(angles, remembered + (weights - weights.detach()))
 
 
+class RememberedCouplings(Wrong):
+    """The couplings of the first call are those of every later one."""
+
+    meant = "changed_weights"
+
+    def couplings_for(self, angles):
+        couplings = super().couplings_for(angles)
+        remembered = self.__dict__.setdefault("remembered", couplings.detach().clone())
+        return remembered + (couplings - couplings.detach())
+
+
 class GlobalState(Wrong):
     """What the backward pass needs is kept for the process, not for the call."""
 
@@ -543,6 +554,16 @@ class NeedsTrainedWeights(Wrong):
 
     def expectation_values(self, angles, weights):
         return super().expectation_values(angles if weights.requires_grad else angles.detach(), weights)
+
+
+class CouplingsNeedTrainedWeights(Wrong):
+    """The couplings have a gradient where the weights have one."""
+
+    meant = "frozen_inputs"
+
+    def couplings_for(self, angles):
+        couplings = super().couplings_for(angles)
+        return couplings if self.weights.requires_grad else couplings.detach()
 
 
 class TensorsOfInferenceMode(Wrong):
@@ -592,6 +613,18 @@ class UnseededShots(Wrong):
         return super()._measured(values, shots)
 
 
+class ShotsOfAnotherWord(Wrong):
+    """Outputs of shots are in another order where there are products."""
+
+    meant = "shots"
+
+    def _measured(self, values, shots):
+        measured = super()._measured(values, shots)
+        if all(len(word) == 1 for word in self.ansatz.observables):
+            return measured
+        return measured.roll(1, -1)
+
+
 class ChangedAngles(Wrong):
     """Brings the caller's angles into [0, 2 pi)."""
 
@@ -628,6 +661,15 @@ class OwnInitialWeights(Wrong):
         super().reset_parameters()
         with torch.no_grad():
             self.weights.mul_(0.5)
+
+
+class OwnInitialScales(Wrong):
+    meant = "initial_weights"
+
+    def reset_parameters(self):
+        super().reset_parameters()
+        if self.scales is not None:
+            nn.init.normal_(self.scales)
 
 
 class SavedBuffer(Wrong):
@@ -690,7 +732,9 @@ class SharedByThreads(Wrong):
     def expectation_values(self, angles, weights):
         self.angles = angles
         time.sleep(0)  # lets another thread go on
-        return super().expectation_values(self.angles, weights)
+        values = super().expectation_values(self.angles, weights)
+        self.angles = None
+        return values
 
 
 class OfThisProcess(Wrong):
