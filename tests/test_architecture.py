@@ -28,7 +28,7 @@ EXPERIMENT_FLOORS = [
     ["__init__"],
     ["cli"],
     ["commands"],
-    ["studies", "reports"],
+    ["studies", "reports", "exporting"],
     ["evaluation"],
     ["training"],
     ["bench", "data", "plots", "scores"],

@@ -6,7 +6,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sqdr.experiment.options import EvaluationOptions, PredictionOptions, ReportOptions, RunOptions
+from sqdr.experiment.options import (
+    EvaluationOptions,
+    ExportOptions,
+    PredictionOptions,
+    ReportOptions,
+    RunOptions,
+)
 
 if TYPE_CHECKING:
     from sqdr.experiment.evaluation import Evaluation, ImagePrediction
@@ -79,6 +85,29 @@ def predict(images: Iterable[str | Path], options: PredictionOptions) -> list[Im
     from sqdr.images import image_files
 
     return list(Predictor(options).predict(image_files(map(Path, images))))
+
+
+def export(options: ExportOptions, images: Iterable[str | Path] = ()) -> Path:
+    """Write a trained model's circuits for some images as OpenQASM, without noise, into a folder.
+
+    Args:
+        options (ExportOptions): see there.
+        images (iterable of paths): image files, and folders of them. Default: none, test images.
+
+    Returns:
+        Path: the folder. `circuits.json` in it says which image each program is of, its expectation
+            values without noise, and what makes logits of them; nothing of it is there after an error.
+
+    Raises:
+        ValueError: if the folder holds anything, a file of the model is broken, or an image is none.
+        FileNotFoundError: if the model or the data set is missing.
+        ImportError: if a package that is needed is missing.
+    """
+    from sqdr.experiment.exporting import export
+    from sqdr.images import image_files
+
+    files = [Path(image) for image in images]
+    return export(options, image_files(files) if files else ())
 
 
 def report(options: ReportOptions, *, show_progress: bool = False) -> Path:

@@ -12,6 +12,7 @@ from io import TextIOWrapper
 
 import sqdr
 from sqdr import compilation
+from sqdr.errors import JobError
 from sqdr.experiment.commands import COMMANDS
 from sqdr.experiment.commands.help import help_of, overview
 from sqdr.experiment.commands.parsing import Parser
@@ -26,9 +27,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
     Returns:
         int: exit code. 2 after one line on stderr if a command is called wrongly or cannot start; 1
-            after one line if it must give up, since a file cannot be written or memory is short; 130
-            if it is interrupted, and 141 if nobody reads what it prints, as a shell has it. A
-            training that is terminated raises SystemExit with 143.
+            after one line if it must give up, since a file cannot be written, memory is short or a job
+            of a device fails; 130 if it is interrupted, and 141 if nobody reads what it prints, as a
+            shell has it. A training that is terminated raises SystemExit with 143.
     """
     if arguments is None:
         for stream in (sys.stdout, sys.stderr):
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         _abandon_output()
         return 141
-    except (OSError, MemoryError) as error:
+    except (OSError, MemoryError, JobError) as error:
         _abandon_output()
         return _fail(error, code=1)
     except RuntimeError as error:

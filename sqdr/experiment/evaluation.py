@@ -160,7 +160,7 @@ def evaluate(options: EvaluationOptions) -> list[Evaluation]:
         saved.to_backend(backend, **_noise(noise))
         for backend, noise in product(backends, options.noises)
     ]
-    images, labels = _test_images(config, options.data, options.max_images)
+    images, labels, *_ = test_images(config, options.data, options.max_images)
     rows = []
     with Progress(transient=True, disable=not sys.stdout.isatty()) as progress:
         for number, model in enumerate(models, 1):
@@ -189,10 +189,29 @@ def _noise(noise: str | NoiseOptions) -> dict[str, object]:
     return {"noise": build_noise(cast(NoiseOptions, noise))}
 
 
-def _test_images(
-    config: PretrainedConfig, where: EvaluationData, max_images: int | None
-) -> tuple[Tensor, Tensor]:
-    """Images of the model's classes and size, and their labels."""
+class TestImages(NamedTuple):
+    """Images to test a model on.
+
+    Attributes:
+        images (Tensor of shape (n, channels, height, width)): in [0, 1].
+        labels (integer Tensor of shape (n,)): places in the model's classes.
+        places (integer Tensor of shape (n,)): of the images among all test images of these classes.
+        name: of the data set.
+    """
+
+    images: Tensor
+    labels: Tensor
+    places: Tensor
+    name: str
+
+
+def test_images(config: PretrainedConfig, where: EvaluationData, max_images: int | None) -> TestImages:
+    """Images of the model's classes and size, drawn at random but always the same ones.
+
+    Raises:
+        ValueError: if the data set does not fit the model, or none is named.
+        FileNotFoundError: if it is missing.
+    """
     name = where.name or config.data_name
     if name is None:
         raise argument_error("data.name", "name a data set, since the model names none", "does not")
@@ -214,4 +233,4 @@ def _test_images(
         )
     order = torch.randperm(len(data.test.labels), generator=torch.Generator().manual_seed(0))
     chosen = order[:max_images]
-    return data.test.images[chosen], data.test.labels[chosen]
+    return TestImages(data.test.images[chosen], data.test.labels[chosen], chosen, name)

@@ -610,6 +610,38 @@ class EvaluationOptions:
 
 
 @dataclass(frozen=True)
+class ExportOptions:
+    """Which circuits of a trained model to write as OpenQASM, and where.
+
+    Args:
+        model: folder of a model, or of a finished run.
+        folder: new or empty, for the programs and what says what they are.
+        version: of OpenQASM, 3 or 2.
+        measure: whether programs end with a measurement of every wire in the Z basis.
+        max_images: number of test images, drawn at random but always the same ones.
+        data: the test images, where no image files are given.
+    """
+
+    model: Path
+    folder: Path = Path("openqasm")
+    version: float = 3
+    measure: bool = False
+    max_images: int = 3
+    data: EvaluationData = field(default_factory=EvaluationData)
+
+    def __post_init__(self) -> None:
+        _set(self, model=check_path("model", self.model), folder=check_path("folder", self.folder))
+        if self.version not in (2, 3):
+            raise argument_error("version", "be 3 or 2", f"is {self.version:g}")
+        check_integer("max_images", self.max_images, 1)
+
+    @property
+    def openqasm(self) -> Literal["2.0", "3.0"]:
+        """The version as programs name it."""
+        return "2.0" if self.version == 2 else "3.0"
+
+
+@dataclass(frozen=True)
 class BenchOptions:
     """The circuit and the batch whose training steps, forward and backward, are timed, in float32.
 

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import torch
+from cases import needs_qiskit
 from commands import assert_refused
 from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
@@ -234,6 +235,21 @@ def test_the_table_holds_what_scikit_learn_computes(model, folder, capfd):
     assert [row["accuracy (%)"] for row in rows] == [f"{100 * share:.2f}" for share in right]
     np.testing.assert_allclose([float(row["cross entropy"]) for row in rows], losses, atol=1e-4)
     assert {row["images"] for row in rows} == {"20"}
+
+
+@pytest.mark.parametrize("backend", [needs_qiskit("qiskit")])
+def test_qiskit_evaluates_and_predicts_as_the_native_engine(backend, folder, tmp_path, capfd):
+    options = ["--max_images", "5", "--noises", "saved,none"]
+    assert main(["evaluate", str(folder), "--backends", f"native,{backend}", *options]) == 0
+    rows = table(capfd.readouterr().out)
+    losses = [row["cross entropy"] for row in rows]
+    assert losses[:2] == losses[2:]
+    files, _ = write_images(tmp_path, images_to_test().images[:2])
+    printed = []
+    for name in ("native", backend):
+        assert main(["predict", str(folder), *files, "--backend", name]) == 0
+        printed.append(capfd.readouterr().out)
+    assert printed[0] == printed[1]
 
 
 def test_by_default_all_test_images_on_the_model_s_own_backend_and_noise(model, folder, capfd):

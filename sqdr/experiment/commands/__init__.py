@@ -6,7 +6,7 @@ from sqdr.experiment.commands.presets import PRESETS_COMMAND
 from sqdr.experiment.commands.runs import RUNS
 from sqdr.experiment.commands.studies import COMPARE, SEARCH, SWEEP_NOISE
 from sqdr.experiment.commands.train import TRAIN
-from sqdr.experiment.commands.trained import EVALUATE, PREDICT, REPORT
+from sqdr.experiment.commands.trained import EVALUATE, EXPORT, PREDICT, REPORT
 
 #: By name, in the order in which `sqdr --help` lists them.
 COMMANDS: dict[str, Command] = {
@@ -21,6 +21,7 @@ COMMANDS: dict[str, Command] = {
         SEARCH,
         PREDICT,
         EVALUATE,
+        EXPORT,
         BENCH,
         BACKENDS,
         CHECK_BACKEND,

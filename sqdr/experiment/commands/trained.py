@@ -9,7 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sqdr.experiment.commands.command import Command, filled
-from sqdr.experiment.options import EvaluationOptions, PredictionOptions, ReportOptions
+from sqdr.experiment.options import (
+    EvaluationOptions,
+    ExportOptions,
+    PredictionOptions,
+    ReportOptions,
+)
 from sqdr.experiment.tables import print_table
 
 if TYPE_CHECKING:
@@ -134,6 +139,30 @@ def _show_evaluation(rows: Sequence[Evaluation]) -> int:
     return 0
 
 
+def _add_export_options(parser: Any) -> None:
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        metavar="MODEL_OR_RUN [IMAGES...]",
+        help="folder of a model or of a finished run; image files, or test images if there are none",
+    )
+    parser.add_class_arguments(ExportOptions, skip={"model"})
+    _add_model(parser)
+
+
+def _prepare_export(namespace: Any) -> Callable[[], int]:
+    from sqdr.experiment import export
+
+    model, images = _model_and_others(namespace, EXPORT)
+    return partial(_show_export, export(filled(ExportOptions, namespace, model=model), images))
+
+
+def _show_export(folder: Path) -> int:
+    print(f"Programs: {folder}")
+    return 0
+
+
 REPORT = Command(
     "report",
     "write a report on a run",
@@ -160,4 +189,13 @@ EVALUATE = Command(
     (),
     _add_evaluation_options,
     _prepare_evaluation,
+)
+EXPORT = Command(
+    "export",
+    "write circuits as OpenQASM",
+    "Write a trained model's circuits for some images as OpenQASM, and what says what they are.",
+    "sqdr export runs/mine --max_images 5 --folder circuits",
+    (),
+    _add_export_options,
+    _prepare_export,
 )
