@@ -1,12 +1,10 @@
-"""Random members of the family, with noise in every place: each backend and method beside PennyLane.
-
-PennyLane applies gate after gate and Kraus operator after Kraus operator, and shares no formula with
-the engines; `sqdr/backends/pennylane.py` is itself checked beside the reference.
-"""
+"""Random members of the family, with noise in every place: each backend and method beside NumPy."""
 
 import math
+from dataclasses import replace
 
 import hypothesis.strategies as st
+import numpy as np
 import pytest
 import torch
 from cases import BACKENDS, needs_qiskit
@@ -14,47 +12,42 @@ from hypothesis import HealthCheck, given, settings
 from torch import nn
 
 import sqdr
-from sqdr.ansatz import AXES, entangled_pairs
+from sqdr.ansatz import AXES
+from sqdr.testing.cases import (
+    CHANNELS,
+    COHERENT,
+    TWO_OPERATORS,
+    Case,
+    reference_gradients,
+    reference_strength_gradients,
+    reference_values,
+)
 
 METHODS = ("closed-form", "causal-cone", "dense")
-#: A rotation by a small angle around a tilted axis.
-GENERATOR = torch.tensor([[0.1, 0.2 - 0.1j], [0.2 + 0.1j, -0.3]], dtype=torch.complex128)
-COHERENT = sqdr.Kraus(torch.linalg.matrix_exp(1j * GENERATOR)[None])
-CHANNELS = (sqdr.BitFlip, sqdr.PhaseFlip, sqdr.Depolarizing, sqdr.AmplitudeDamping, sqdr.PhaseDamping)
-
 AXIS_WORDS = st.sampled_from(("Rot", "X", "Y", "ZX", "XYZ", "ZYZX"))
 
 
-@st.composite
-def strengths(draw, size):
-    """A number, one for each place, or trained."""
+def strengths(size):
+    """A number, or one for each place."""
     number = st.floats(0.01, 0.3)
-    if size > 1 and draw(st.booleans()):
-        return draw(st.lists(number, min_size=size, max_size=size))
-    value = draw(number)
-    return nn.Parameter(torch.tensor(value, dtype=torch.float64)) if draw(st.booleans()) else value
+    return number | st.tuples(*[number] * size) if size else number
 
 
-@st.composite
-def noises(draw, n_wires, n_pairs):
-    def channel():
-        return draw(
-            st.one_of(
-                st.just(COHERENT),
-                st.sampled_from(CHANNELS).flatmap(lambda kind: strengths(n_wires).map(kind)),
-            )
-        )
+def channels(n_wires):
+    named = st.tuples(st.sampled_from(CHANNELS), strengths(n_wires))
+    return st.sampled_from((("Kraus", COHERENT), ("Kraus", TWO_OPERATORS))) | named
 
-    def after_entangler():
-        if draw(st.booleans()):
-            return sqdr.TwoWireDepolarizing(draw(strengths(n_pairs)))
-        return channel()
 
-    rotation = [channel() for _ in range(draw(st.integers(0, 1)))]
-    entangler = [after_entangler() for _ in range(draw(st.integers(0, 3)))]
-    directed = st.builds(sqdr.ReadoutError, strengths(n_wires), strengths(n_wires))
-    readout = draw(st.one_of(st.just(0.0), strengths(n_wires), directed))
-    return sqdr.NoiseModel(rotation, entangler, readout) or None
+def noises(n_wires, n_pairs):
+    of_pairs = st.tuples(st.just("TwoWireDepolarizing"), strengths(n_pairs))
+    of_each = st.tuples(*[st.floats(0.01, 0.3)] * n_wires)
+    return st.fixed_dictionaries(
+        {
+            "after_rotation": st.lists(channels(n_wires), max_size=1).map(tuple),
+            "after_entangler": st.lists(channels(n_wires) | of_pairs, max_size=3).map(tuple),
+            "readout_error": st.just(0.0) | strengths(n_wires) | st.tuples(of_each, of_each),
+        }
+    )
 
 
 @st.composite
@@ -65,86 +58,85 @@ def words(draw, n_wires):
 
 @st.composite
 def members(draw, noisy):
-    """A circuit on native's engine, in float64, with scales that differ from 1, and angles for it."""
     n_wires, n_blocks = draw(st.integers(1, 4)), draw(st.integers(1, 3))
-    entanglement = draw(st.sampled_from(("none", "linear", "circular", "full")))
-    observables = st.one_of(st.sampled_from(AXES), st.lists(words(n_wires), min_size=1, max_size=4))
-    options = {
-        "encoding": draw(AXIS_WORDS),
-        "rotation": draw(AXIS_WORDS),
-        "inputs": draw(st.sampled_from(("repeat", "split"))),
-        "scaling": draw(st.booleans()),
-        "entangler": draw(st.sampled_from(("CZ", "ZZ"))),
-        "entanglement": entanglement,
-        "observables": draw(observables),
-    }
-    n_pairs = len(entangled_pairs(entanglement, n_wires))
-    noise = draw(noises(n_wires, n_pairs)) if noisy else None
-    torch.manual_seed(draw(st.integers(0, 2**16)))
-    circuit = sqdr.create_circuit(
-        "native", n_wires, n_blocks, noise=noise, dtype=torch.float64, **options
+    of_words = st.lists(words(n_wires), min_size=1, max_size=4).map(tuple)
+    case = Case(
+        n_wires,
+        n_blocks,
+        draw(st.sampled_from(("none", "linear", "circular", "full", "pairs"))),
+        encoding=draw(AXIS_WORDS),
+        rotation=draw(AXIS_WORDS),
+        inputs=draw(st.sampled_from(("repeat", "split"))),
+        scaling=draw(st.booleans()),
+        entangler=draw(st.sampled_from(("CZ", "ZZ"))),
+        observables=draw(st.sampled_from(AXES) | of_words),
     )
-    if circuit.scaling:
-        nn.init.uniform_(circuit.scales, 0.5, 1.5)
-    samples = draw(st.sampled_from((1, 2) if noisy else (2, 11)))  # more than a vector holds
-    return circuit, 2 * math.pi * torch.rand(samples, circuit.n_features, dtype=torch.float64)
+    return replace(case, **draw(noises(n_wires, len(case.pairs)))) if noisy else case
 
 
-def values_and_gradients(circuit, angles):
-    """By name: the values, and the gradients of a sum of them by the angles and by each parameter."""
-    angles = angles.clone().requires_grad_()
-    values = circuit(angles)
-    cotangent = torch.linspace(1, 2, values.numel()).reshape(values.shape).to(values)
-    inputs = {"angles": angles, **dict(circuit.named_parameters())}
-    total = (values * cotangent).sum()
-    found = torch.autograd.grad(total, list(inputs.values()), allow_unused=True)
-    gradients = {
-        name: torch.zeros_like(tensor) if gradient is None else gradient
-        for (name, tensor), gradient in zip(inputs.items(), found, strict=True)
-    }
-    return {"values": values.detach(), **gradients}
+def check(backend, case, data, tolerance, **options):
+    """Values of some samples, and gradients of a sum of them by the angles and by each parameter."""
+    one_is_trained = st.booleans() if case.noise else st.just(False)
+
+    def perhaps_trained(strength):
+        tensor = torch.tensor(strength, dtype=torch.float64)
+        return nn.Parameter(tensor) if data.draw(one_is_trained) else strength
+
+    n_samples = data.draw(
+        st.sampled_from((1, 2) if case.noise else (2, 11))
+    )  # more than a vector holds
+    angles, weights = case.draw(2)
+    noise = case.noise_of(perhaps_trained)
+    circuit = case.circuit(backend, weights, noise=noise, **options)
+    which = np.arange(n_samples) % 2
+    rows = torch.as_tensor(angles[which], dtype=circuit.weights.dtype).requires_grad_()
+    values = circuit(rows)
+    np.testing.assert_allclose(values.detach(), reference_values(case)[which], rtol=0, atol=tolerance)
+    factors = np.linspace(1, 2, n_samples)
+    (values * torch.as_tensor(np.outer(factors, case.cotangent)).to(values)).sum().backward()
+    of_samples = [reference_gradients(case, i) | strength_gradients(case, i) for i in range(2)]
+    of_rows = np.stack(
+        [factor * of_samples[i]["angles"] for factor, i in zip(factors, which, strict=True)]
+    )
+    np.testing.assert_allclose(rows.grad, of_rows, rtol=0, atol=4 * tolerance)
+    for name, parameter in circuit.named_parameters():
+        expected = sum(factor * of_samples[i][name] for factor, i in zip(factors, which, strict=True))
+        if parameter.numel() == 1:
+            expected = expected.sum().reshape(parameter.shape)
+        found = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        np.testing.assert_allclose(
+            found, expected, rtol=0, atol=4 * n_samples * tolerance, err_msg=name
+        )
 
 
-def can_evaluate(circuit, method):
-    return method in circuit.methods()
+def strength_gradients(case, sample):
+    return reference_strength_gradients(case, sample) if case.noise else {}
 
 
 FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+NOISY = pytest.mark.parametrize("noisy", [False, True], ids=["noiseless", "noisy"])
 
 
-@pytest.mark.parametrize("noisy", [False, True], ids=["noiseless", "noisy"])
+@NOISY
 @pytest.mark.parametrize("method", METHODS)
 @FEW
 @given(data=st.data())
 def test_native(method, noisy, data):
-    circuit, angles = data.draw(members(noisy).filter(lambda drawn: can_evaluate(drawn[0], method)))
-    found = values_and_gradients(circuit.to_backend("native", method=method), angles)
-    expected = values_and_gradients(circuit.to_backend("pennylane"), angles)
-    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+    def can_evaluate(case):
+        return method in case.circuit("native", case.draw()[1]).methods()
+
+    check("native", data.draw(members(noisy).filter(can_evaluate)), data, 1e-10, method=method)
 
 
-@pytest.mark.parametrize("noisy", [False, True], ids=["noiseless", "noisy"])
-@FEW
-@given(data=st.data())
-def test_torchquantum(noisy, data):
-    circuit, angles = data.draw(members(noisy))
-    found = values_and_gradients(circuit.to_backend("torchquantum"), angles.float())
-    expected = values_and_gradients(circuit.to_backend("pennylane"), angles)
-    assert found.keys() == expected.keys()
-    torch.testing.assert_close(
-        {name: tensor.double() for name, tensor in found.items()}, expected, atol=1e-4, rtol=0
-    )
-
-
-@pytest.mark.parametrize("backend", [needs_qiskit("qiskit")])
-@pytest.mark.parametrize("noisy", [False, True], ids=["noiseless", "noisy"])
+@NOISY
+@pytest.mark.parametrize(
+    ("backend", "tolerance"),
+    [("pennylane", 1e-10), ("torchquantum", 2e-5), needs_qiskit("qiskit", 1e-10)],
+)
 @settings(FEW, max_examples=10)
 @given(data=st.data())
-def test_qiskit(backend, noisy, data):
-    circuit, angles = data.draw(members(noisy))
-    found = values_and_gradients(circuit.to_backend(backend), angles)
-    expected = values_and_gradients(circuit.to_backend("pennylane"), angles)
-    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+def test_others(backend, tolerance, noisy, data):
+    check(backend, data.draw(members(noisy)), data, tolerance)
 
 
 @pytest.mark.parametrize(
