@@ -94,7 +94,10 @@ class Case:
 
     @property
     def trainable_noise(self) -> NoiseModel | None:
-        return self.noise_of(lambda strength: nn.Parameter(torch.tensor(strength, dtype=torch.float64)))
+        """The noise, if there is any, with all its strengths trained."""
+        return self.noise and self.noise_of(
+            lambda strength: nn.Parameter(torch.tensor(strength, dtype=torch.float64))
+        )
 
     def noise_of(self, make: Callable[[Strength], Any]) -> NoiseModel | None:
         """The noise model of strengths `make(strength)`."""

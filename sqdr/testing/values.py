@@ -87,7 +87,7 @@ def rotations(subject: Subject) -> None:
 def entanglement(subject: Subject) -> None:
     """Between blocks, and not after the last, a CZ acts on each of the pairs asked for."""
     for n_wires, n_blocks in ((2, 2), (2, 3), (3, 2), (4, 2), (4, 3)):
-        for name in ("linear", "circular", "pairs"):
+        for name in ("linear", "circular", "full", "pairs"):
             _expect_values(subject, Case(n_wires, n_blocks, name))
 
 

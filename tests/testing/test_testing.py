@@ -97,6 +97,23 @@ def test_a_class_of_the_main_program_is_pickled_and_not_sent_away(monkeypatch):
     check_backend(Renamed, ["pickling", "processes"])
 
 
+class PublishedInDouble(NativeCircuit):
+    """A right backend of the published circuit, without noise."""
+
+    capabilities = frozenset({"float64"})
+
+
+class PublishedAlone(NativeCircuit):
+    """Likewise, in float32 alone."""
+
+    capabilities = frozenset()
+
+
+@pytest.mark.parametrize("backend", [PublishedInDouble, PublishedAlone])
+def test_a_backend_of_the_published_circuit_passes(backend):
+    check_backend(backend, [check for check in CHECKS if check != "processes"])
+
+
 def test_a_class_that_is_no_backend_is_refused():
     with pytest.raises(ValueError, match=r"^Argument `backend` must be a name or .*, but dict is no"):
         check_backend(dict)
