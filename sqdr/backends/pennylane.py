@@ -242,7 +242,7 @@ class PennyLaneCircuit(ReuploadCircuit):
             root * torch.outer(to, of.conj()) for root, (to, of) in zip(roots, moves, strict=True)
         ]
         self._refuse_trained(torch.stack(operators), "readout_error")
-        _ByOperators(torch.stack(operators), wire)
+        _ByOperators(*operators, wires=wire)
 
     def _add(self, channels: Iterable[NoiseProcess], block: int, wire: int) -> None:
         for channel in channels:
@@ -260,7 +260,7 @@ class PennyLaneCircuit(ReuploadCircuit):
         here = process if strength is None else process.with_strength(strength)
         operators = here.kraus_operators()
         self._refuse_trained(operators, process.argument)
-        _ByOperators(operators, wires)
+        _ByOperators(*operators, wires=wires)
 
     def _refuse_trained(self, operators: Tensor, argument: str) -> None:
         if operators.requires_grad and not self._broadcasts:
@@ -331,9 +331,12 @@ _ROTATIONS = {"X": qml.RX, "Y": qml.RY, "Z": RZ}
 
 
 class _ByOperators(qml.QubitChannel):  # type: ignore[misc]
-    """`qml.QubitChannel` of operators that may have a gradient, which its own check cannot have."""
+    """`qml.QubitChannel` of operators that may have a gradient, which its own check cannot have.
 
-    def __init__(self, operators: Tensor, wires: Any) -> None:
+    PennyLane makes it anew of its operators one by one, as arrays, where it does not backpropagate.
+    """
+
+    def __init__(self, *operators: Any, wires: Any) -> None:
         qml.operation.Channel.__init__(self, *operators, wires=wires)
         self.name = "QubitChannel"  # which devices know
 

@@ -1,12 +1,20 @@
 """What only the PennyLane backend has: devices, differentiation methods, shots, chunks."""
 
+import numpy as np
 import pytest
 import torch
 from cases import PENNYLANE_OPTIONS
 from torch import nn
 
 import sqdr
-from sqdr.testing.cases import ALL_NOISE, Case
+from sqdr.testing.cases import (
+    ALL_NOISE,
+    COHERENT,
+    TWO_OPERATORS,
+    Case,
+    reference_gradients,
+    reference_values,
+)
 
 CASE = Case(3, 2)
 NOISY = Case(3, 2, "linear", *ALL_NOISE)
@@ -37,6 +45,17 @@ def test_devices_and_methods_agree_with_the_native_engine(options):
     torch.testing.assert_close(
         gradients(circuit, angles), gradients(expected_circuit, angles), rtol=0, atol=1e-12
     )
+
+
+@pytest.mark.parametrize("operators", [COHERENT, TWO_OPERATORS], ids=["one", "two"])
+def test_operators_of_a_channel_are_kept_by_the_parameter_shift_rule(operators):
+    """PennyLane then makes channels anew, which took the rows of a single operator for operators."""
+    case = Case(2, 2, "linear", (("Kraus", operators),))
+    angles = torch.as_tensor(case.draw(1)[0]).requires_grad_()
+    values = circuit_of(case, diff_method="parameter-shift")(angles)
+    np.testing.assert_allclose(values.detach(), reference_values(case)[:1], rtol=0, atol=1e-10)
+    (values @ torch.as_tensor(case.cotangent)).sum().backward()
+    np.testing.assert_allclose(angles.grad[0], reference_gradients(case)["angles"], rtol=0, atol=1e-10)
 
 
 @pytest.mark.parametrize("case", [CASE, NOISY], ids=["noiseless", "noisy"])
