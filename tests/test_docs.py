@@ -68,11 +68,13 @@ def test_sqdr_command(command, tmp_path, monkeypatch):
         words += ["--seeds", "[0]"]
     if words[0] == "search":
         words += ["--n_trials", "2", "--jobs", "2"]
-    if words[0] in ("predict", "evaluate"):
+    if words[0] in ("predict", "evaluate", "export"):
         model = sqdr.SQDR_CNN(2, 1, 2, n_wires=2)
         folder = words[1]
         model.save_pretrained(folder, image_size=8, data_name="digits", data_classes=[0, 1])
         Image.new("L", (8, 8)).save("digit.png")
+    if words[0] == "bench":
+        words += ["--time_limit", "20"]
     assert main(words) == 0
 
 
