@@ -3,6 +3,7 @@
 import copy
 import pickle
 from dataclasses import dataclass
+from importlib.util import find_spec
 
 import numpy as np
 import pytest
@@ -49,7 +50,7 @@ def manila():
 
 def by_aer_alone(backend, circuit, angles, layout):
     """Values with the whole noise model of a device, by density matrices, without readout error."""
-    simulator = aer.AerSimulator.from_backend(backend, method="density_matrix")
+    simulator = aer.AerSimulator.from_backend(backend, method="density_matrix", enable_truncation=False)
     values = []
     for program in circuit.to_qiskit(angles):
         on_device = qiskit.transpile(program, backend, initial_layout=layout, optimization_level=0)
@@ -318,3 +319,191 @@ def test_copies_share_a_device(manila):
     named = circuit_of(device="FakeManilaV2")
     expected = named(angles_of())
     assert torch.equal(pickle.loads(pickle.dumps(named))(angles_of()), expected)
+
+
+READOUT = sqdr.NoiseModel(readout_error=sqdr.ReadoutError([0.1, 0.05, 0.2], [0.15, 0.3, 0.02]))
+
+
+def test_inverted_readout_errors_of_a_noise_model_are_gone():
+    inverted = circuit_of(noise=READOUT, invert_readout=True, observables=WORDS)
+    exact = circuit_of(observables=WORDS)
+    torch.testing.assert_close(inverted(angles_of()), exact(angles_of()), rtol=0, atol=1e-12)
+
+
+def test_inverted_shots_scatter_around_values_without_readout_error():
+    torch.manual_seed(0)
+    options = {"noise": READOUT, "observables": WORDS, "shots": 20_000}
+    exact = circuit_of(observables=WORDS)(angles_of())
+    found = circuit_of(**options, invert_readout=True)(angles_of())
+    torch.testing.assert_close(found, exact, rtol=0, atol=0.06)
+    assert (circuit_of(**options)(angles_of()) - exact).abs().max() > 0.2
+
+
+@pytest.mark.parametrize("shots", [None, 20_000])
+def test_inverted_readout_errors_of_a_snapshot_are_gone(shots, manila):
+    torch.manual_seed(0)
+    layout = [3, 2, 1]
+    options = {"device": manila, "layout": layout, "optimization_level": 0, "invert_readout": True}
+    circuit = circuit_of(**options, observables=["X1 Y2", "Z0"], shots=shots)
+    expected = by_aer_alone(manila, circuit, angles_of(), layout)
+    atol = 1e-9 if shots is None else 0.05
+    np.testing.assert_allclose(circuit(angles_of()).detach(), expected, rtol=0, atol=atol)
+
+
+def test_readout_errors_of_any_backend_are_those_of_its_target():
+    backend = GenericBackendV2(3, seed=0)
+    for qubit in range(3):
+        backend.target["measure"][(qubit,)].error = 0.1
+    torch.manual_seed(0)
+    circuit = sqdr.create_circuit("qiskit", 3, 1, device=backend, shots=20_000, invert_readout=True)
+    nn.init.zeros_(circuit.weights)  # every wire is read as 0, with an error of 0.1
+    torch.testing.assert_close(circuit(torch.zeros(9)), torch.ones(3), rtol=0, atol=0.03)
+    circuit = sqdr.create_circuit("qiskit", 3, 1, device=backend, shots=20_000)
+    nn.init.zeros_(circuit.weights)
+    torch.testing.assert_close(circuit(torch.zeros(9)), torch.full((3,), 0.8), rtol=0, atol=0.03)
+
+
+class Line:
+    """A straight line through values, as a factory of mitiq."""
+
+    def get_scale_factors(self):
+        return [1, 3, 5]
+
+    def reset(self):
+        self.points = []
+
+    def push(self, at, value):
+        self.points.append((at["scale_factor"], value))
+
+    def reduce(self):
+        return np.polyfit(*zip(*self.points, strict=True), 1)[1]
+
+
+@pytest.fixture
+def with_line(monkeypatch):
+    """`Line` is taken for a factory."""
+    monkeypatch.setattr("sqdr.backends.qiskit.circuit.factory_of", lambda factory: factory)
+
+
+WITH_LINE = pytest.mark.usefixtures("with_line")
+
+
+@WITH_LINE
+def test_folded_circuits_compute_the_same():
+    options = {"observables": WORDS, "entangler": "ZZ"}
+    exact = circuit_of(**options)
+    folded = circuit_of(**options, device=aer.AerSimulator(), zero_noise=Line())
+    with torch.no_grad():
+        folded.couplings.copy_(exact.couplings)
+    torch.testing.assert_close(folded(angles_of()), exact(angles_of()), rtol=0, atol=1e-10)
+
+
+@WITH_LINE
+def test_mitigated_values_of_a_snapshot_are_nearer_to_those_without_noise(manila):
+    """Of each step of mitigation, by a factor of two at least; with shots in one job."""
+    exact = circuit_of()(angles_of())
+    options = {"device": manila, "layout": [3, 2, 1]}
+    errors = [
+        (circuit_of(**options, **mitigated)(angles_of()) - exact).abs().mean().item()
+        for mitigated in (
+            {},
+            {"invert_readout": True},
+            {"invert_readout": True, "zero_noise": Line()},
+        )
+    ]
+    assert errors[0] > 2 * errors[1] > 4 * errors[2]
+
+
+class NoFit(Line):
+    def reduce(self):
+        raise RuntimeError("The fit failed\nto converge.")
+
+
+@WITH_LINE
+def test_a_fit_that_fails_is_one_line(manila):
+    circuit = circuit_of(device=manila, zero_noise=NoFit())
+    message = (
+        r"^Argument `zero_noise` must fit the values, but does not: The fit failed to converge\.+$"
+    )
+    with pytest.raises(sqdr.ArgumentError, match=message):
+        circuit(angles_of())
+
+
+@WITH_LINE
+def test_all_scales_are_one_job():
+    sampler = Counted().as_sampler()
+    circuit = circuit_of(device=sampler, shots=50, zero_noise=Line())
+    circuit(angles_of())
+    assert sampler.jobs == 1
+
+
+@WITH_LINE
+def test_extrapolated_values_have_no_gradient(manila):
+    values = circuit_of(device=manila, zero_noise=Line())(angles_of())
+    with pytest.raises(sqdr.ArgumentError, match=r"^Argument `zero_noise` must be None where values"):
+        values.sum().backward()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"zero_noise": "linear"}, "`zero_noise` must be None without a device, but is 'linear'"),
+        (
+            {"device": StatevectorEstimator(), "invert_readout": True},
+            "`invert_readout` must be False on an estimator",
+        ),
+    ],
+    ids=["no device", "estimator"],
+)
+def test_mitigation_that_cannot_be_is_refused(options, message):
+    with pytest.raises(sqdr.ArgumentError, match=f"^Argument {message}"):
+        circuit_of(**options)
+
+
+def test_readout_that_says_nothing_is_not_inverted():
+    noise = sqdr.NoiseModel(readout_error=0.5)
+    circuit = circuit_of(noise=noise, invert_readout=True, shots=10)
+    with pytest.raises(sqdr.ArgumentError, match=r"^Argument `invert_readout` must be False on Aer"):
+        circuit(angles_of())
+
+
+@pytest.mark.skipif(find_spec("mitiq") is not None, reason="mitiq is installed")
+def test_a_missing_mitiq_is_named():
+    with pytest.raises(sqdr.MissingPackageError, match=r'pip install "sqdr\[mitigation\]"$'):
+        circuit_of(device="FakeManilaV2", zero_noise="linear")
+
+
+class TestMitiq:
+    """Skipped where mitiq is not installed, which wants an older NumPy."""
+
+    @pytest.fixture(autouse=True)
+    def inference(self):
+        return pytest.importorskip("mitiq.zne.inference")
+
+    @pytest.mark.parametrize("name", ["linear", "richardson"])
+    def test_its_factories_bring_values_nearer(self, name, manila):
+        exact = circuit_of()(angles_of())
+        options = {"device": manila, "layout": [3, 2, 1], "invert_readout": True}
+        errors = [
+            (circuit_of(**options, zero_noise=by)(angles_of()) - exact).abs().mean()
+            for by in (None, name)
+        ]
+        assert errors[0] > 2 * errors[1]
+
+    def test_a_factory_of_ones_own(self, inference, manila):
+        options = {"device": manila, "layout": [3, 2, 1]}
+        found = circuit_of(**options, zero_noise=inference.LinearFactory([1, 3, 5]))(angles_of())
+        torch.testing.assert_close(found, circuit_of(**options, zero_noise="linear")(angles_of()))
+
+    @pytest.mark.parametrize(
+        ("make", "message"),
+        [
+            (lambda of: of.LinearFactory([1, 2]), "must have odd scale factors, .*, but has 2"),
+            (lambda _: "quadratic", "must be None, linear, richardson or a factory"),
+            (lambda _: 3, "must be None, linear, richardson or a factory of mitiq, but"),
+        ],
+        ids=["even", "unknown", "number"],
+    )
+    def test_others_are_refused(self, make, message, inference, manila):
+        with pytest.raises(sqdr.ArgumentError, match=f"^Argument `zero_noise` {message}"):
+            circuit_of(device=manila, zero_noise=make(inference))

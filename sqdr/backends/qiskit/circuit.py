@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from threading import RLock
 from typing import Any, ClassVar
 
@@ -13,6 +14,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from sqdr.backends.qiskit.devices import Array, Device, Program, device_of
+from sqdr.backends.qiskit.mitigation import extrapolated, factory_of
 from sqdr.backends.qiskit.programs import Channels, circuit_of, misread_probabilities
 from sqdr.backends.shifts import RULE_OF_LINEAR, rule_of_damping
 from sqdr.circuit import FAMILY_CAPABILITIES, Capability, ReuploadCircuit
@@ -57,6 +59,15 @@ class QiskitCircuit(ReuploadCircuit):
         layout (sequence of ints or None): the qubit of the device for each wire. Default: None, as
             Qiskit's transpiler chooses.
         optimization_level (int): of Qiskit's transpiler, 0 to 3. Default: 1.
+        invert_readout (bool): whether the readout errors that are known, of `noise` or of the device,
+            are inverted: <Z> is divided by 1 - a - b after b - a is taken from it, with the
+            probabilities a and b that 0 is read as 1 and 1 as 0, and likewise of each factor of a word.
+            Default: False.
+        zero_noise (str, factory of mitiq or None): extrapolates values to no noise from those of the
+            circuit repeated, forwards and backwards, 1, 3 and 5 times, in one job: "linear" or
+            "richardson", or a factory of `mitiq.zne.inference` with odd scale factors
+            (Giurgica-Tiron et al., arXiv 2005.10921). On a device; such values are not
+            differentiated. Default: None.
         shots (int or None): measurements for each sample and each setting of the axes of measurement.
         seed (int or None): of the transpiler and of the circuit's generator, which shots of simulators
             follow. Default: None, the transpiler has seed 0, and the generator one from torch's.
@@ -83,12 +94,18 @@ class QiskitCircuit(ReuploadCircuit):
         device: Any = None,
         layout: Sequence[int] | None = None,
         optimization_level: int = 1,
+        invert_readout: bool = False,
+        zero_noise: Any = None,
         seed: int | None = None,
         **options: Any,
     ) -> None:
         super().__init__(n_wires, n_blocks, **options)
         if device is not None and self.noise is not None:
             raise argument_error("noise", "be None on a device, which has its own", "is given")
+        if zero_noise is not None and device is None:
+            raise argument_error("zero_noise", "be None without a device", f"is {zero_noise!r}")
+        self.invert_readout = bool(invert_readout)
+        self.zero_noise = None if zero_noise is None else factory_of(zero_noise)
         self.optimization_level = check_integer("optimization_level", optimization_level, 0, 3)
         self.layout = None if layout is None else [check_integer("layout", q, 0) for q in layout]
         self.seed = None if seed is None else check_seed("seed", seed)
@@ -143,9 +160,11 @@ class QiskitCircuit(ReuploadCircuit):
     def running_on(self) -> Device:
         """What runs the jobs."""
         if self._runs_on is None:
-            options = self.n_wires, self.layout, self.optimization_level, self.seed or 0
+            of_transpiler = self.layout, self.optimization_level, self.seed or 0
             with _QISKIT:
-                self._runs_on = device_of(self.device, *options)
+                self._runs_on = device_of(
+                    self.device, self.n_wires, *of_transpiler, self.invert_readout
+                )
         return self._runs_on
 
     def _check_shots(self, device: Device) -> None:
@@ -270,6 +289,9 @@ class _Work:
 
     def gradients(self, inputs: _Inputs, grad: Tensor, needed: Sequence[bool]) -> list[Tensor | None]:
         """Gradients of the sum of the values with `grad`, of the shapes of the inputs."""
+        if self.circuit.zero_noise is not None:
+            must = "be None where values are differentiated"
+            raise argument_error("zero_noise", must, "extrapolates them")
         shapes = {"turns": (*inputs.turns.shape[1:3], 3), "couplings": tuple(inputs.couplings.shape)}
         for name, strength in inputs.strengths.items():
             shapes[name] = tuple(strength.shape if strength.dim() == 1 else strength[:, 0].shape)
@@ -356,7 +378,9 @@ class _Work:
                 rows = np.concatenate([_rows(parts[index]) for index in indices])
                 misread = misread_probabilities(noise, ansatz.n_wires)
                 programs.append(Program(circuit_of(ansatz, noise, channels), rows, misread))
-            results = self.circuit.running_on().run(programs, ansatz.observables, self.shots, seed)
+            device, factory = self.circuit.running_on(), self.circuit.zero_noise
+            run = device.run if factory is None else partial(extrapolated, factory, device)
+            results = run(programs, ansatz.observables, self.shots, seed)
         found: dict[int, Tensor] = {}
         for indices, values in zip(of_noise.values(), results, strict=True):
             ends = np.cumsum([len(parts[index].turns) for index in indices])[:-1]

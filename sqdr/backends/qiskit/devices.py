@@ -9,12 +9,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from qiskit import ClassicalRegister
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.primitives import BackendSamplerV2, BaseEstimatorV2, BaseSamplerV2
 from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparsePauliOp
@@ -26,6 +26,8 @@ from sqdr.errors import JobError, MissingPackageError
 from sqdr.validation import argument_error
 
 Array = NDArray[np.float64]
+#: Those of a device that circuits have been brought to; None for all of them.
+Qubits = tuple[int, ...] | None
 
 #: Turns of a wire whose X or Y is measured as Z.
 _TURNS = {"X": ("h",), "Y": ("sdg", "h"), "Z": ()}
@@ -40,11 +42,13 @@ class Program:
             one `ParameterVector`.
         values (array of shape (rows, parameters)): in radians.
         misread (arrays of shape (n_wires,)): the probabilities that 0 is read as 1 and 1 as 0.
+        scale (int): how often the circuit is repeated, forwards and backwards. Default: 1.
     """
 
     circuit: Any
     values: Array
     misread: tuple[Array, Array]
+    scale: int = 1
 
     def bound(self, circuit: Any) -> dict[Any, Array]:
         """The values of those parameters that a transpiled form of the circuit still has, for each."""
@@ -66,6 +70,7 @@ class Device(ABC):
         layout (list of ints or None): the qubit of each wire.
         optimization_level (int): of Qiskit's transpiler.
         seed (int): of Qiskit's transpiler.
+        invert_readout (bool): whether readout errors that are known are inverted.
 
     Raises:
         ValueError: if the layout names other qubits than the device has, or too few, or the device has
@@ -83,10 +88,13 @@ class Device(ABC):
         layout: Sequence[int] | None,
         optimization_level: int,
         seed: int,
+        invert_readout: bool,
     ) -> None:
         self.name = name
+        self.inverts_readout = invert_readout
+        self._backend = backend
         self._passes = None
-        self._prepared: dict[tuple[str, ...], Any] = {}
+        self._prepared: dict[tuple[int, tuple[str, ...]], Any] = {}
         if backend is None:
             if layout is not None:
                 raise argument_error("layout", f"be None on {name}, which has any wires", "is given")
@@ -120,9 +128,9 @@ class Device(ABC):
             JobError: if the job fails, is cancelled, or comes back with fewer values.
         """
 
-    def prepare(self, circuit: Any, axes: Sequence[str] = ()) -> Any:
+    def prepare(self, program: Program, axes: Sequence[str] = ()) -> Any:
         """The circuit as the device takes it, measured along an axis of each wire if there are any."""
-        key = tuple(axes)
+        key, circuit = (program.scale, tuple(axes)), program.circuit
         if self._passes is not None and key in self._prepared:
             return self._prepared[key]
         if axes:
@@ -160,16 +168,20 @@ class Device(ABC):
 
 
 class Sampling(Device):
-    """A device that measures bits: a SamplerV2, or a backend.
+    """A device that measures bits."""
 
-    Args:
-        sampler (function): gives a SamplerV2 for circuits, with a seed.
-        others: as in `Device`.
-    """
+    @abstractmethod
+    def sampler(self, circuits: Sequence[Any], qubits: Qubits, seed: int) -> Any:
+        """A SamplerV2 that runs the circuits of a job.
 
-    def __init__(self, sampler: Callable[[Sequence[Any], int], Any], *others: Any) -> None:
-        super().__init__(*others)
-        self._sampler = sampler
+        Args:
+            circuits, qubits: what `placed` returned.
+            seed (int): of its shots, where it takes one.
+        """
+
+    def placed(self, circuits: Sequence[Any]) -> tuple[Sequence[Any], Qubits]:
+        """Transpiled circuits as they are run, and the qubits of the device that they have then."""
+        return circuits, None
 
     def run(
         self, programs: Sequence[Program], words: tuple[PauliWord, ...], shots: int | None, seed: int
@@ -180,15 +192,16 @@ class Sampling(Device):
             for places in settings:
                 axes = axes_of_measurement(words[place] for place in places)
                 letters = [axes.get(wire, "Z") for wire in range(program.circuit.num_qubits)]
-                jobs.append((program, places, self.prepare(program.circuit, letters)))
-        pubs = [program.pub(circuit) for program, _, circuit in jobs]
-        sampler = self._sampler([circuit for circuit, _ in pubs], seed)
+                jobs.append((program, places, self.prepare(program, letters)))
+        circuits, qubits = self.placed([circuit for _, _, circuit in jobs])
+        pubs = [job[0].pub(circuit) for job, circuit in zip(jobs, circuits, strict=True)]
+        sampler = self.sampler(circuits, qubits, seed)
         result = self.finished(lambda: sampler.run(pubs, shots=shots))
         if len(result) != len(pubs):
             raise self.short(f"{len(result)} results", len(pubs))
         values = {id(program): np.empty((len(program.values), len(words))) for program in programs}
         generator = np.random.default_rng(seed)
-        for (program, places, _), of_pub in zip(jobs, result, strict=True):
+        for (program, places, circuit), of_pub in zip(jobs, result, strict=True):
             bits = of_pub.data.c.to_bool_array(order="little")
             wanted = len(program.values), shots or bits.shape[1], program.circuit.num_qubits
             if bits.shape != wanted:
@@ -196,15 +209,30 @@ class Sampling(Device):
             if any(error.any() for error in program.misread):
                 zero, one = program.misread
                 bits ^= generator.random(bits.shape) < np.where(bits, one, zero)
+            signs = 1.0 - 2.0 * bits
+            if self.inverts_readout:
+                zero, one = self.misread(program, circuit)
+                signs = (signs - (one - zero)) / _inverted(1 - zero - one, self.name)
             for place in places:
                 wires = [wire for wire, _ in words[place]]
-                odd = np.logical_xor.reduce(bits[..., wires], axis=-1)
-                values[id(program)][:, place] = 1 - 2 * odd.mean(axis=-1)
+                values[id(program)][:, place] = signs[..., wires].prod(axis=-1).mean(axis=-1)
         return [values[id(program)] for program in programs]
+
+    def misread(self, program: Program, circuit: Any) -> tuple[Array, Array]:
+        """For each wire, the probabilities that 0 is read as 1 and 1 as 0, as far as they are known.
+
+        Raises:
+            ValueError: if they are not.
+        """
+        if self._backend is None:
+            return program.misread
+        qubits = _qubits_of_wires(program, circuit)
+        zero, one = zip(*(readout_of(self._backend, qubit) for qubit in qubits), strict=True)
+        return np.array(zero), np.array(one)
 
 
 class Estimating(Device):
-    """A device that gives expectation values: an EstimatorV2.
+    """A device that gives expectation values: an EstimatorV2, which inverts readout errors itself.
 
     Args:
         estimator (EstimatorV2): of a provider. Shots are a precision of 1 / sqrt(shots) to it.
@@ -213,6 +241,9 @@ class Estimating(Device):
 
     def __init__(self, estimator: Any, *others: Any) -> None:
         super().__init__(*others)
+        if self.inverts_readout:
+            must = "be False on an estimator, which has its own ways"
+            raise argument_error("invert_readout", must, "is True")
         self._estimator = estimator
 
     def run(
@@ -224,7 +255,7 @@ class Estimating(Device):
     ) -> list[Array]:
         pubs = []
         for program in programs:
-            circuit = self.prepare(program.circuit)
+            circuit = self.prepare(program)
             operators = [_operator(word, range(program.circuit.num_qubits)) for word in words]
             if circuit.layout is not None:
                 operators = [operator.apply_layout(circuit.layout) for operator in operators]
@@ -243,43 +274,76 @@ class Estimating(Device):
         return found
 
 
-class Aer(Sampling):
-    """Aer's simulators: exact values of statevectors and density matrices, or bits.
+class Sampler(Sampling):
+    """A device that is a SamplerV2, or has one.
 
     Args:
-        simulator (function): gives an AerSimulator for circuits, given the qubits that they are on.
+        make (function): gives it, for a seed.
+        others: as in `Device`.
+    """
+
+    def __init__(self, make: Callable[[int], Any], *others: Any) -> None:
+        super().__init__(*others)
+        self._make = make
+
+    def sampler(self, circuits: Sequence[Any], qubits: Qubits, seed: int) -> Any:  # noqa: ARG002
+        return self._make(seed)
+
+
+class Aer(Sampling):
+    """A simulator of Aer: exact values of statevectors and density matrices, or bits.
+
+    Args:
+        simulator (AerSimulator): with noise or without.
         others: as in `Device`.
     """
 
     is_exact = True
 
-    def __init__(self, simulator: Callable[[frozenset[int]], Any], *others: Any) -> None:
-        super().__init__(self._sampler_of, *others)
+    def __init__(self, simulator: Any, *others: Any) -> None:
+        super().__init__(*others)
         self._simulator = simulator
+
+    def simulator(self, qubits: Qubits) -> Any:  # noqa: ARG002
+        """The simulator of some qubits of the device, or of all."""
+        return self._simulator
+
+    def placed(self, circuits: Sequence[Any]) -> tuple[Sequence[Any], Qubits]:
+        if self._passes is None or self._simulator.options.noise_model is not None:
+            return circuits, None
+        return _compact(circuits)
+
+    def sampler(self, circuits: Sequence[Any], qubits: Qubits, seed: int) -> Any:
+        from qiskit_aer.primitives import SamplerV2
+
+        simulator = self.simulator(qubits)
+        method = _method(circuits, simulator.options.noise_model)
+        options = {"run_options": {"method": method}}
+        return SamplerV2.from_backend(simulator, seed=seed, options=options)
 
     def run(
         self, programs: Sequence[Program], words: tuple[PauliWord, ...], shots: int | None, seed: int
     ) -> list[Array]:
         if shots is not None:
             return super().run(programs, words, shots, seed)
-        circuits = [self.prepare(program.circuit).copy() for program in programs]
-        simulator = self._simulator(_qubits(circuits))
-        model = simulator.options.noise_model
-        n_wires = programs[0].circuit.num_qubits
-        on = circuits[0].layout
-        qubits = list(range(n_wires)) if on is None else on.final_index_layout()
-        of_device = None if model is None else _misread(model, qubits)
-        misread = [of_device or program.misread for program in programs]
+        prepared = [self.prepare(program) for program in programs]
+        circuits, qubits = self.placed([circuit.copy() for circuit in prepared])
+        simulator = self.simulator(qubits)
+        pairs = list(zip(programs, prepared, strict=True))
+        misread = [self.misread(program, circuit) for program, circuit in pairs]
         is_directed = any((zero != one).any() for zero, one in misread)
-        readout = Readout(words, n_wires, is_directed)
-        for circuit in circuits:
-            # Where a wire is in no observable, Aer 0.18 drops it, and reads others in its place.
-            circuit.save_expectation_value(SparsePauliOp("Z" * n_wires), qubits, label="all wires")
-            for place, word in enumerate(readout.words):
+        readout = Readout(words, programs[0].circuit.num_qubits, is_directed)
+        for (program, of_device), circuit in zip(pairs, circuits, strict=True):
+            on = _qubits_of_wires(program, of_device)
+            places = on if qubits is None else [qubits.index(qubit) for qubit in on]
+            for number, word in enumerate(readout.words):
                 operator, wires = _on_own_wires(word)
-                circuit.save_expectation_value(operator, [qubits[w] for w in wires], label=str(place))
-        options = {"method": _method(circuits, model), "zero_threshold": 0.0}
-        binds = [program.bound(circuit) for program, circuit in zip(programs, circuits, strict=True)]
+                at = [places[wire] for wire in wires]
+                circuit.save_expectation_value(operator, at, label=str(number))
+        method = _method(circuits, simulator.options.noise_model)
+        # Aer 0.18 takes other qubits for those observed where it leaves qubits out itself.
+        options = {"method": method, "zero_threshold": 0.0, "enable_truncation": False}
+        binds = [p.bound(circuit) for p, circuit in zip(programs, circuits, strict=True)]
         result = self.finished(lambda: simulator.run(circuits, parameter_binds=binds, **options))
         if not result.success:
             reasons = {str(part.status) for part in result.results if not part.success}
@@ -287,24 +351,50 @@ class Aer(Sampling):
         rows = [len(program.values) for program in programs]
         if len(result.results) != sum(rows):
             raise self.short(f"{len(result.results)} circuits", sum(rows))
-        values = np.array(
-            [
-                [getattr(part.data, str(place)) for place in range(len(readout.words))]
-                for part in result.results
-            ]
-        )
-        return [
-            _with_readout(readout, part, errors)
-            for part, errors in zip(np.split(values, np.cumsum(rows)[:-1]), misread, strict=True)
-        ]
+        numbers = range(len(readout.words))
+        values = np.array([[getattr(r.data, str(n)) for n in numbers] for r in result.results])
+        parts = zip(np.split(values, np.cumsum(rows)[:-1]), misread, strict=True)
+        if self.inverts_readout:  # exactly
+            return [of_program[:, : len(words)] for of_program, _ in parts]
+        return [_with_readout(readout, of_program, errors) for of_program, errors in parts]
 
-    def _sampler_of(self, circuits: Sequence[Any], seed: int) -> Any:
-        from qiskit_aer.primitives import SamplerV2
+    def misread(self, program: Program, circuit: Any) -> tuple[Array, Array]:
+        model = self._simulator.options.noise_model
+        return program.misread if model is None else _misread(model, _qubits_of_wires(program, circuit))
 
-        simulator = self._simulator(_qubits(circuits))
-        method = _method(circuits, simulator.options.noise_model)
-        options = {"run_options": {"method": method}}
-        return SamplerV2.from_backend(simulator, seed=seed, options=options)
+
+class Snapshot(Aer):
+    """A snapshot of a device, of which Aer simulates the qubits that circuits are on.
+
+    That takes a hundredth of the time of all qubits.
+
+    Args:
+        others: as in `Device`, the backend being the snapshot.
+    """
+
+    def __init__(self, *others: Any) -> None:
+        super().__init__(None, *others)
+        self._simulators: dict[Qubits, Any] = {}
+
+    def simulator(self, qubits: Qubits) -> Any:
+        if qubits not in self._simulators:
+            aer = _aer()
+            from qiskit_aer.noise import NoiseModel, device
+
+            part = _part_of(self._backend, cast(tuple[int, ...], qubits))
+            model = NoiseModel(basis_gates=list(part.operation_names))
+            for qubit, error in device.basic_device_readout_errors(target=part):
+                model.add_readout_error(error, qubit)
+            for name, on, error in device.basic_device_gate_errors(target=part):
+                model.add_quantum_error(error, name, on)
+            self._simulators[qubits] = aer.AerSimulator(noise_model=model)
+        return self._simulators[qubits]
+
+    def placed(self, circuits: Sequence[Any]) -> tuple[Sequence[Any], Qubits]:
+        return _compact(circuits)
+
+    def misread(self, program: Program, circuit: Any) -> tuple[Array, Array]:
+        return Sampling.misread(self, program, circuit)
 
 
 def device_of(given: Any, *options: Any) -> Device:
@@ -312,38 +402,36 @@ def device_of(given: Any, *options: Any) -> Device:
 
     Args:
         given (str, BackendV2, EstimatorV2, SamplerV2 or None): as in `QiskitCircuit`.
-        *options: n_wires, layout, optimization_level and seed, as in `Device`.
+        *options: n_wires, layout, optimization_level, seed and invert_readout, as in `Device`.
 
     Raises:
         ValueError: if it is none of these, or cannot hold the circuit.
         MissingPackageError: if Aer, or Qiskit's runtime, is needed and not installed.
     """
     if given is None:
-        aer = _aer()
-        simulator = aer.AerSimulator()
-        return Aer(lambda _: simulator, "Aer", None, *options)
+        return Aer(_aer().AerSimulator(), "Aer", None, *options)
     if isinstance(given, str):
         given = snapshot(given)
     if isinstance(given, BaseEstimatorV2):
         return Estimating(given, type(given).__name__, _backend_of(given), *options)
     if isinstance(given, BaseSamplerV2):
-        return Sampling(lambda *_: given, type(given).__name__, _backend_of(given), *options)
+        return Sampler(lambda _: given, type(given).__name__, _backend_of(given), *options)
     if not isinstance(given, BackendV2):
         must = "be None, the name of a snapshot, a BackendV2, or an EstimatorV2 or SamplerV2"
         raise argument_error("device", must, f"is {given!r:.60}")
     if type(given).__module__.startswith("qiskit_aer"):
-        return Aer(lambda _: given, given.name, given, *options)
+        return Aer(given, given.name, given, *options)
     if type(given).__module__.startswith("qiskit_ibm_runtime.fake_provider"):
-        return Aer(_Snapshot(given), given.name, given, *options)
+        return Snapshot(given.name, given, *options)
     if type(given).__module__.startswith("qiskit_ibm_runtime"):  # whose devices have no `run`
         from qiskit_ibm_runtime import SamplerV2
 
-        return Sampling(lambda *_: SamplerV2(mode=given), given.name, given, *options)
+        return Sampler(lambda _: SamplerV2(mode=given), given.name, given, *options)
 
-    def sampler(_: Sequence[Any], seed: int) -> Any:
+    def sampler(seed: int) -> Any:
         return BackendSamplerV2(backend=given, options={"seed_simulator": seed})
 
-    return Sampling(sampler, given.name, given, *options)
+    return Sampler(sampler, given.name, given, *options)
 
 
 def snapshot(name: str) -> Any:
@@ -370,50 +458,55 @@ def snapshot(name: str) -> Any:
     raise argument_error("device", must, f"is {name!r}")
 
 
-class _Snapshot:
-    """Aer's simulator of the qubits that circuits are on, a hundred times as fast as one of all."""
-
-    def __init__(self, backend: Any) -> None:
-        self._backend = backend
-        self._simulators: dict[frozenset[int], Any] = {}
-
-    def __call__(self, qubits: frozenset[int]) -> Any:
-        if qubits not in self._simulators:
-            aer = _aer()
-            from qiskit_aer.noise import NoiseModel, device
-
-            part = _part_of(self._backend, qubits)
-            model = NoiseModel(basis_gates=list(part.operation_names))
-            for qubit, error in device.basic_device_readout_errors(target=part):
-                model.add_readout_error(error, qubit)
-            for name, on, error in device.basic_device_gate_errors(target=part):
-                model.add_quantum_error(error, name, on)
-            n_qubits = self._backend.num_qubits
-            self._simulators[qubits] = aer.AerSimulator(noise_model=model, n_qubits=n_qubits)
-        return self._simulators[qubits]
-
-
-def _part_of(backend: Any, qubits: frozenset[int]) -> Any:
-    """The target of a snapshot on some qubits, with readout errors of both directions."""
-    target = backend.target
-    part = Target(num_qubits=target.num_qubits, dt=target.dt, qubit_properties=target.qubit_properties)
+def _part_of(backend: Any, qubits: tuple[int, ...]) -> Any:
+    """The target of a snapshot on some qubits, numbered anew, with both readout errors of each."""
+    target, place = backend.target, {qubit: place for place, qubit in enumerate(qubits)}
+    properties = target.qubit_properties
+    properties = None if properties is None else [properties[qubit] for qubit in qubits]
+    part = Target(num_qubits=len(qubits), dt=target.dt, qubit_properties=properties)
     for name in target.operation_names:
-        on = {q: p for q, p in (target[name] or {}).items() if q and set(q) <= qubits}
+        known = {on: p for on, p in (target[name] or {}).items() if on and place.keys() >= set(on)}
         if name == "measure":
-            on = {q: _both_directions(backend, q[0], p) for q, p in on.items()}
-        if on and name not in ("delay", "reset"):
-            part.add_instruction(target.operation_from_name(name), on)
+            known = {on: _both_directions(backend, on[0], p) for on, p in known.items()}
+        if known and name not in ("delay", "reset"):
+            here = {tuple(place[qubit] for qubit in on): p for on, p in known.items()}
+            part.add_instruction(target.operation_from_name(name), here)
     return part
+
+
+def _compact(circuits: Sequence[Any]) -> tuple[list[Any], tuple[int, ...]]:
+    """Circuits on the qubits alone that any of them has gates on, and these."""
+    qubits = _qubits(circuits)
+    compact = []
+    for circuit in circuits:
+        smaller = QuantumCircuit(QuantumRegister(len(qubits)), *circuit.cregs)
+        for instruction in circuit.data:
+            on = [circuit.find_bit(qubit).index for qubit in instruction.qubits]
+            if instruction.name != "barrier":
+                at = [qubits.index(qubit) for qubit in on]
+                smaller.append(instruction.operation, at, instruction.clbits)
+        compact.append(smaller)
+    return compact, qubits
 
 
 def _both_directions(backend: Any, qubit: int, known: Any) -> Any:
     """Properties of a measurement with what Aer reads of them, and targets leave out."""
     properties = InstructionProperties(error=known.error, duration=known.duration)
-    found = backend.properties().qubit_property(qubit)
-    if {"prob_meas1_prep0", "prob_meas0_prep1"} <= found.keys():
-        properties.prob_meas1_prep0 = found["prob_meas1_prep0"][0]
-        properties.prob_meas0_prep1 = found["prob_meas0_prep1"][0]
+    properties.prob_meas1_prep0, properties.prob_meas0_prep1 = readout_of(backend, qubit)
     return properties
+
+
+def readout_of(backend: Any, qubit: int) -> tuple[float, float]:
+    """The probabilities that a qubit's 0 is read as 1 and its 1 as 0, as a backend knows them."""
+    properties = backend.properties() if hasattr(backend, "properties") else None
+    found = {} if properties is None else properties.qubit_property(qubit)
+    names = "prob_meas1_prep0", "prob_meas0_prep1"
+    if all(name in found for name in names):
+        zero, one = (float(found[name][0]) for name in names)
+        return zero, one
+    measured = (backend.target["measure"] or {}).get((qubit,))
+    error = 0.0 if measured is None or measured.error is None else float(measured.error)
+    return error, error
 
 
 def _aer() -> Any:
@@ -444,14 +537,32 @@ def _check_layout(layout: Sequence[int], n_wires: int, n_qubits: int | None) -> 
             raise argument_error("layout", f"hold qubits 0 to {len(known) - 1}", f"holds {qubit}")
 
 
-def _qubits(circuits: Iterable[Any]) -> frozenset[int]:
+def _qubits(circuits: Iterable[Any]) -> tuple[int, ...]:
     """The qubits that any gate is on."""
-    return frozenset(
+    found = {
         circuit.find_bit(qubit).index
         for circuit in circuits
         for instruction in circuit.data
         for qubit in instruction.qubits
-    )
+        if instruction.name != "barrier"
+    }
+    return tuple(sorted(found))
+
+
+def _qubits_of_wires(program: Program, circuit: Any) -> list[int]:
+    """Where a transpiled circuit has the wires at its end."""
+    if circuit.layout is None:
+        return list(range(program.circuit.num_qubits))
+    qubits: list[int] = circuit.layout.final_index_layout()
+    return qubits
+
+
+def _inverted(scale: Array, name: str) -> Array:
+    """What <Z> is divided by; ValueError if a bit says nothing."""
+    if (scale <= 0).any():
+        must = f"be False on {name}, which reads a wire no better than at random"
+        raise argument_error("invert_readout", must, "is True")
+    return scale
 
 
 def _method(circuits: Sequence[Any], model: Any) -> str:
