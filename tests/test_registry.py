@@ -411,6 +411,9 @@ def test_the_shell_checks_a_backend(install, capsys):
     assert lines[0].split() == ["double_precision", "passes"]
     assert "rotations                     FAILS" in lines
     assert any(re.match(r"Backend `zeros` fails \d+ of \d+ checks:", line) for line in lines)
+    assert re.match(
+        "Left out for what the backend does not declare: channels, .*couplings, ", lines[-1]
+    )
 
 
 def test_the_shell_knows_a_backend_that_is_right(monkeypatch, capsys):

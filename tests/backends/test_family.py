@@ -13,6 +13,7 @@ from torch import nn
 
 import sqdr
 from sqdr.ansatz import AXES
+from sqdr.backends.native import kernels
 from sqdr.testing.cases import (
     CHANNELS,
     COHERENT,
@@ -109,6 +110,13 @@ def check(backend, case, data, tolerance, **options):
         )
 
 
+def check_native(method, noisy, data):
+    def can_evaluate(case):
+        return method in case.circuit("native", case.draw()[1]).methods()
+
+    check("native", data.draw(members(noisy).filter(can_evaluate)), data, 1e-10, method=method)
+
+
 def strength_gradients(case, sample):
     return reference_strength_gradients(case, sample) if case.noise else {}
 
@@ -122,10 +130,16 @@ NOISY = pytest.mark.parametrize("noisy", [False, True], ids=["noiseless", "noisy
 @FEW
 @given(data=st.data())
 def test_native(method, noisy, data):
-    def can_evaluate(case):
-        return method in case.circuit("native", case.draw()[1]).methods()
+    check_native(method, noisy, data)
 
-    check("native", data.draw(members(noisy).filter(can_evaluate)), data, 1e-10, method=method)
+
+@NOISY
+@pytest.mark.parametrize("method", METHODS)
+@settings(FEW, max_examples=10)
+@given(data=st.data())
+def test_native_by_torch(method, noisy, data):
+    with kernels.switched_off():
+        check_native(method, noisy, data)
 
 
 @NOISY

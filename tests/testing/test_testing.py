@@ -130,8 +130,13 @@ def test_checks_of_noise_are_not_made_of_a_backend_without_it():
     check_backend(wrong_backends.UndeclaredNoise, ["channels"])
 
 
-def test_checks_of_noise_are_not_made_with_options_that_refuse_it():
-    check_backend("pennylane", ["rotations", "channels", *OF_THE_FAMILY], device="lightning.qubit")
+@pytest.mark.parametrize(
+    ("options", "others"),
+    [({"device": "lightning.qubit"}, OF_THE_FAMILY), ({"diff_method": "adjoint"}, ["couplings"])],
+    ids=["in ours", "in PennyLane's own words"],
+)
+def test_checks_of_noise_are_not_made_with_options_that_refuse_it(options, others):
+    check_backend("pennylane", ["rotations", "channels", *others], **options)
 
 
 @pytest.mark.parametrize(
