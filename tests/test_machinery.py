@@ -6,6 +6,7 @@ import warnings
 
 import pytest
 import torch
+from cases import BACKENDS
 from torch import nn
 from torch.func import functional_call, jacfwd, jacrev, stack_module_state, vmap
 from torch.nn.utils.parametrize import register_parametrization
@@ -71,7 +72,7 @@ def test_a_checkpoint_has_the_gradients_of_the_circuit(make, angles, use_reentra
     torch.testing.assert_close(found, expected)
 
 
-@pytest.mark.parametrize("backend", ["native", "pennylane", "torchquantum"])
+@pytest.mark.parametrize("backend", BACKENDS)
 def test_a_checkpoint_would_draw_other_noise_and_says_so(backend, angles):
     circuit = sqdr.create_circuit(backend, 4, 2, noise=sqdr.NoiseModel.preset("author-code"))
     value = checkpoint(circuit, angles.requires_grad_(), use_reentrant=False).sum()
@@ -226,7 +227,7 @@ class Sigmoid(nn.Module):
         return torch.logit(p)
 
 
-@pytest.mark.parametrize("backend", ["pennylane", "torchquantum"])
+@pytest.mark.parametrize("backend", BACKENDS[1:])
 def test_a_parametrised_circuit_moves_to_another_backend(backend, angles):
     circuit = sqdr.create_circuit("native", 4, 2, noise=trained_noise())
     register_parametrization(circuit, "weights", Twice())

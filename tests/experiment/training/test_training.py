@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from cases import needs_qiskit
 from commands import assert_refused, read_rows
 from lightning.pytorch.utilities import rank_zero_only
 from matplotlib.image import imread
@@ -169,7 +170,7 @@ def test_the_last_lines_name_the_accuracy_and_the_folder(tmp_path, capfd):
     assert output.err == ""
 
 
-@pytest.mark.parametrize("backend", ["pennylane", "torchquantum"])
+@pytest.mark.parametrize("backend", ["pennylane", "torchquantum", needs_qiskit("qiskit")])
 def test_every_backend_trains(backend, tmp_path):
     options = ["--model.backend", backend, "--epochs", "1", "--run", str(tmp_path)]
     assert main([*SMALL, *options]) == 0
