@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 from dataclasses import dataclass
 from importlib.util import find_spec
 
@@ -287,6 +288,24 @@ def test_a_failure_of_aer_is_one_line():
 def test_what_does_not_fit_is_refused(options, message):
     with pytest.raises(sqdr.ArgumentError, match=f"^Argument {message}"):
         sqdr.create_circuit("qiskit", **{"n_wires": 3, "n_blocks": 2} | options)
+
+
+@pytest.mark.parametrize(
+    ("package", "options", "message"),
+    [
+        ("qiskit_aer", {}, "Backend `qiskit` needs the package qiskit-aer"),
+        (
+            "qiskit_ibm_runtime",
+            {"device": "FakeManilaV2"},
+            "Device FakeManilaV2 needs the package qiskit-ibm-runtime",
+        ),
+    ],
+)
+def test_a_missing_part_is_named_with_the_remedy(package, options, message, monkeypatch):
+    monkeypatch.setitem(sys.modules, package, None)
+    remedy = rf'^{message}: pip install "sqdr\[qiskit\]"$'
+    with pytest.raises(sqdr.MissingPackageError, match=remedy):
+        circuit_of(**options)
 
 
 def test_a_trained_channel_of_somebody_else_is_refused():
