@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := $(basename $(notdir $(wildcard benchmarks/requirements/*.txt)))
 
-.PHONY: train test lint types check mutants coverage accuracy results sweep compare compare-family members fit bench bench-cuda bench-full
+.PHONY: train test lint types check mutants coverage accuracy results sweep compare compare-family members fit device-noise bench bench-cuda bench-full
 
 train: $(VENV)/train
 	$(BIN)/sqdr train $(OPTIONS)
@@ -52,6 +52,10 @@ compare: $(VENV)/train
 # What members of the family of circuits cost beside the published one; prints a table.
 members: $(VENV)/installed
 	$(BIN)/python benchmarks/members.py
+
+# How near the noise of a calibration comes to Aer's simulation of a device; prints the table of docs/devices.md.
+device-noise: $(VENV)/installed
+	$(BIN)/python -W ignore benchmarks/device_noise.py
 
 # The picture of the README.
 fit: $(VENV)/train

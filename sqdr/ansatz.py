@@ -222,6 +222,27 @@ def entangled_pairs(entanglement: Entanglement, n_wires: int) -> Pairs:
     return _checked_pairs(name, n_wires)
 
 
+def in_rounds(pairs: Pairs) -> list[int]:
+    """Where the pairs stand that act first, then those that act second, and so on.
+
+    In a round no wire has two pairs, so that a device acts on all of them at once: on a chain first
+    every other pair, and then the rest. Entanglers commute, so their order is free.
+
+    Returns:
+        list of int: positions in `pairs`.
+    """
+    rounds: list[set[int]] = []
+    placed: list[tuple[int, int]] = []
+    for position, pair in enumerate(pairs):
+        free = (k for k, busy in enumerate(rounds) if busy.isdisjoint(pair))
+        first = next(free, len(rounds))
+        if first == len(rounds):
+            rounds.append(set())
+        rounds[first].update(pair)
+        placed.append((first, position))
+    return [position for _, position in sorted(placed)]
+
+
 def _checked_pairs(pairs: Any, n_wires: int) -> Pairs:
     names = '"none", "linear", "circular", "full"'
     must = f"be {names} or distinct pairs of wires 0 to {n_wires - 1}"

@@ -36,7 +36,7 @@ from sqdr.export import (
 )
 from sqdr.gates import angles_of_u3, turns_of
 from sqdr.memory import check_memory
-from sqdr.noise import NoiseModel, Strength, check_probabilities, check_realised
+from sqdr.noise import Kraus, NoiseModel, Strength, check_probabilities, check_realised
 from sqdr.processes import Generator, home
 from sqdr.validation import argument_error, check_integer, check_number, check_real_tensor
 
@@ -538,6 +538,10 @@ class ReuploadCircuit(nn.Module, ABC):
         self._noise_tensors: dict[str, str] = {}
         self._drawn_strengths: dict[str, Strength] = {}
         of_pairs = noise.strengths_of_pairs()
+        for channel in (*noise.after_rotation, *noise.after_entangler):
+            if isinstance(channel, Kraus) and channel.n_wires not in (None, self.n_wires):
+                must = f"be for all wires, or for each of {self.n_wires}"
+                raise argument_error("Kraus.operators", must, f"are for {channel.n_wires}")
         for name, argument, strength in noise.named_strengths():
             if isinstance(strength, Strength):
                 self._drawn_strengths[name] = strength

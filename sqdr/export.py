@@ -7,7 +7,7 @@ from functools import reduce
 from operator import matmul
 from typing import Any, Literal, get_args
 
-from sqdr.ansatz import Ansatz, shown_word
+from sqdr.ansatz import Ansatz, in_rounds, shown_word
 from sqdr.errors import MissingPackageError
 from sqdr.validation import argument_error
 
@@ -44,7 +44,8 @@ def gates_of(ansatz: Ansatz, turns: Any, couplings: Any) -> Iterator[Gate]:
 
 def entangler_of(ansatz: Ansatz, block: int, couplings: Any) -> Iterator[Gate]:
     """The gates of the entangling layer after a block."""
-    for place, (first, second) in enumerate(ansatz.pairs):
+    for place in in_rounds(ansatz.pairs):
+        first, second = ansatz.pairs[place]
         if ansatz.entangler == "CZ":
             yield "cz", (), (first, second)
         else:  # as devices do it

@@ -19,7 +19,8 @@ FLOORS = [
     ["backends"],
     ["circuit"],
     ["export", "gates"],
-    ["ansatz", "noise", "memory", "processes", "images"],
+    ["noise", "memory", "processes", "images"],
+    ["ansatz"],
     ["validation", "files", "compilation", "vectors"],
     ["errors", "bounds", "_version"],
 ]

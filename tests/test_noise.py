@@ -468,7 +468,10 @@ def test_a_coherent_error_turns_the_state(backend):
 @pytest.mark.parametrize(
     ("operators", "message"),
     [
-        ([[1, 0], [0, 1]], r"must be finite numbers of shape \(k, 2, 2\), but has shape \(2, 2\)"),
+        (
+            [[1, 0], [0, 1]],
+            r"must be finite numbers of shape \(k, 2, 2\) or .*, but has shape \(2, 2\)",
+        ),
         (np.zeros((0, 2, 2)), r"has shape \(0, 2, 2\)"),
         (np.ones((1, 2, 3)), r"has shape \(1, 2, 3\)"),
         ("X", "is 'X'"),
@@ -509,6 +512,43 @@ def test_kraus_channels_compare_by_their_operators():
 def test_kraus_operators_pass_through_a_file():
     noise = sqdr.NoiseModel((sqdr.Kraus(random_operators(3)),), (sqdr.Kraus(COHERENT),), 0.1)
     assert sqdr.NoiseModel.from_dict(json.loads(json.dumps(noise.to_dict()))) == noise
+
+
+#: Of three wires.
+OF_WIRES = np.stack([random_operators(2, seed) for seed in range(3)])
+
+
+@pytest.mark.parametrize("place", ["after_rotation", "after_entangler"])
+@pytest.mark.parametrize("n_blocks", [2, 3])
+@pytest.mark.parametrize("backend", BACKENDS)
+def test_kraus_operators_of_each_wire(backend, n_blocks, place):
+    noise = sqdr.NoiseModel(**{place: (sqdr.AmplitudeDamping(0.1), sqdr.Kraus(OF_WIRES))})
+    circuit = sqdr.create_circuit(backend, 3, n_blocks, noise=noise)
+    angles = torch.linspace(-3, 3, 18).reshape(2, 9)
+    named = {place: (("AmplitudeDamping", 0.1), ("Kraus", OF_WIRES))}
+    pairs = ((0, 1), (1, 2))
+    weights = circuit.weights.detach().double().numpy()
+    expected = reference.expectation_values(angles.double().numpy(), weights, pairs, **named)
+    np.testing.assert_allclose(circuit(angles).detach(), expected, rtol=0, atol=2e-6)
+
+
+def test_diagonal_maps_of_each_wire_are_as_fast_as_named_channels():
+    operators = [sqdr.BitFlip(p).kraus_operators().numpy() for p in (0.1, 0.2)]
+    found = sqdr.Kraus(np.stack(operators)).bloch_map()
+    assert isinstance(found, BlochMap)
+    torch.testing.assert_close(found.scale_z.flatten(), torch.tensor([0.8, 0.6]).double())
+
+
+def test_kraus_operators_of_too_few_wires():
+    message = r"^Argument `Kraus.operators` must be for all wires, or for each of 2, but are for 3\."
+    with pytest.raises(sqdr.ArgumentError, match=message):
+        sqdr.create_circuit("native", 2, 2, noise=sqdr.NoiseModel((sqdr.Kraus(OF_WIRES),)))
+
+
+def test_kraus_operators_of_each_wire_pass_through_a_file():
+    noise = sqdr.NoiseModel((sqdr.Kraus(OF_WIRES),))
+    assert sqdr.NoiseModel.from_dict(json.loads(json.dumps(noise.to_dict()))) == noise
+    assert noise.in_words() == "Kraus of 2 operators a wire after rotations"
 
 
 @pytest.mark.parametrize("plain", [0.1, "identity", [[[[1, 2, 3]]]], {"p": 1}, [[["1", "x"]]]])

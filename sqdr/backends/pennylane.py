@@ -248,7 +248,7 @@ class PennyLaneCircuit(ReuploadCircuit):
         for channel in channels:
             strength = self._at(channel.strength, block, wire, self.n_wires)
             if type(channel) not in _OPERATIONS:
-                self._add_by_operators(channel, strength, wire)
+                self._add_by_operators(channel.on(wire), strength, wire)
                 continue
             operation = _OPERATIONS[type(channel)](strength, wires=wire)
             if operation.grad_method == "F":

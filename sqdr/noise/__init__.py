@@ -1,5 +1,6 @@
 """Noise as data: channels of wires and pairs, how strong they are, and where they act."""
 
+from sqdr.noise.calibration import Calibration
 from sqdr.noise.channels import (
     AmplitudeDamping,
     BitFlip,
@@ -18,6 +19,7 @@ from sqdr.noise.channels import (
     stack,
 )
 from sqdr.noise.model import PLACES, NoiseModel
+from sqdr.noise.qubits import PairCalibration, QubitCalibration
 from sqdr.noise.readout import ReadoutError
 from sqdr.noise.strengths import (
     Number,
@@ -33,6 +35,7 @@ __all__ = [
     "AmplitudeDamping",
     "BitFlip",
     "BlochMap",
+    "Calibration",
     "Channel",
     "Depolarizing",
     "Kraus",
@@ -40,8 +43,10 @@ __all__ = [
     "NoiseProcess",
     "Number",
     "OnLastWire",
+    "PairCalibration",
     "PhaseDamping",
     "PhaseFlip",
+    "QubitCalibration",
     "ReadoutError",
     "SigmoidOfDrawnAngle",
     "Strength",

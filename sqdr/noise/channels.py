@@ -122,6 +122,10 @@ class NoiseProcess(ABC):
         """Name of the strength in messages, for instance "BitFlip.p"."""
         return f"{type(self).__name__}.{self.strength_name}"
 
+    def on(self, place: int) -> Self:  # noqa: ARG002
+        """The same on one wire or pair, where it differs from those on others but for its strength."""
+        return self
+
     def with_strength(self, strength: Number | Strength) -> Self:
         """The same with another strength, which is not checked."""
         process = object.__new__(type(self))
@@ -302,8 +306,8 @@ class Kraus(Channel):
     A coherent error, such as a rotation by a small angle too much, is a single unitary operator.
 
     Args:
-        operators (Tensor or array of shape (k, 2, 2), k at least 1): complex or real. They are kept as
-            complex128 on the CPU and are not trained.
+        operators (Tensor or array of shape (k, 2, 2), or (n_wires, k, 2, 2) for those of each wire, k
+            at least 1): complex or real. They are kept as complex128 on the CPU and are not trained.
 
     Raises:
         ValueError: if they have another shape, are not finite, have a gradient, or are not complete:
@@ -316,11 +320,25 @@ class Kraus(Channel):
     def __post_init__(self) -> None:
         object.__setattr__(self, "operators", torch.from_numpy(_complete(self.operators)))
         general = super().bloch_map().transfer_matrix()
-        _, x, y, z = general.matrix.diagonal().tolist()
-        diagonal = BlochMap(x, y, z, general.matrix[3, 0].item())
-        rest = diagonal.transfer_matrix().matrix - general.matrix
+        matrix = general.matrix
+        if matrix.dim() == 3:  # axes of blocks and samples, as realised strengths have them
+            matrix = matrix[None, None]
+        _, *scales = matrix.diagonal(dim1=-2, dim2=-1).unbind(-1)
+        numbers = *scales, matrix[..., 3, 0]
+        diagonal = BlochMap(*(number if number.dim() else number.item() for number in numbers))
+        rest = diagonal.transfer_matrix().matrix - matrix
         # Four numbers where these say all, since backends evaluate them fastest.
-        object.__setattr__(self, "_map", diagonal if rest.abs().max() < 1e-15 else general)
+        is_diagonal = rest.abs().max() < 1e-15
+        object.__setattr__(self, "_map", diagonal if is_diagonal else TransferMatrix(matrix))
+
+    @property
+    def n_wires(self) -> int | None:
+        """The number of wires that have operators of their own; None where all have the same."""
+        operators = self.kraus_operators()
+        return len(operators) if operators.dim() == 4 else None
+
+    def on(self, place: int) -> Kraus:
+        return self if self.n_wires is None else Kraus(self.kraus_operators()[place])
 
     def kraus_operators(self) -> Tensor:
         return cast(Tensor, self.operators)
@@ -340,11 +358,13 @@ class Kraus(Channel):
             entries = np.asarray(plain, dtype=np.complex128)
         except (TypeError, ValueError, OverflowError):
             raise _not_operators(f"is {plain!r:.60}") from None
-        return Kraus(entries[..., 0] + 1j * entries[..., 1] if entries.shape[3:] == (2,) else entries)
+        if entries.shape[3:] == (2,) or entries.ndim > 4:
+            entries = entries[..., 0] + 1j * entries[..., 1]
+        return Kraus(entries)
 
     def in_words(self) -> str:
-        n = len(self.kraus_operators())
-        return f"Kraus of {n} operator{'s' if n > 1 else ''}"
+        n = self.kraus_operators().shape[-3]
+        return f"Kraus of {n} operator{'s' if n > 1 else ''}{' a wire' if self.n_wires else ''}"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Kraus):
@@ -502,23 +522,25 @@ def _complete(operators: Any) -> NDArray[np.complex128]:
         array = np.array(operators, dtype=np.complex128)
     except (TypeError, ValueError, RuntimeError):  # the last from tensors in a list, with a gradient
         raise _not_operators(f"is {operators!r:.60}") from None
-    if array.ndim != 3 or array.shape[1:] != (2, 2) or not len(array):
+    if array.ndim not in (3, 4) or array.shape[-2:] != (2, 2) or not array.size:
         raise _not_operators(f"has shape {array.shape}")
     if not np.isfinite(array).all():
         raise _not_operators("holds infinities or NaN")
-    total = np.einsum("kba,kbc->ac", array.conj(), array)
+    total = np.einsum("...kba,...kbc->...ac", array.conj(), array)
     error = np.abs(total - np.eye(2)).max()
     if not error <= _ROUNDING:
         must = "be complete: the sum of K^dagger K must be the identity"
         raise argument_error("operators", must, f"is off by {error:.2g}")
     if error > 1e-14:
         values, vectors = np.linalg.eigh(total)
-        array = array @ (vectors / np.sqrt(values) @ vectors.conj().T)
+        root = vectors / np.sqrt(values)[..., None, :] @ vectors.conj().swapaxes(-1, -2)
+        array = array @ root[..., None, :, :]
     return array
 
 
 def _not_operators(but: str) -> Exception:
-    return argument_error("operators", "be finite numbers of shape (k, 2, 2)", but)
+    must = "be finite numbers of shape (k, 2, 2) or (n_wires, k, 2, 2)"
+    return argument_error("operators", must, but)
 
 
 def stack(numbers: Sequence[complex | Tensor], like: Tensor) -> Tensor:

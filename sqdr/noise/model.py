@@ -121,6 +121,38 @@ class NoiseModel:
         return presets[name](**options)
 
     @staticmethod
+    def from_qiskit(
+        backend: Any,
+        wires: Sequence[int] | None = None,
+        *,
+        n_wires: int | None = None,
+        n_blocks: int = 2,
+        entanglement: Any = "linear",
+    ) -> NoiseModel:
+        """The noise of a device, from its calibration; see `sqdr.noise.Calibration.noise_model`.
+
+        Args:
+            backend (qiskit.providers.BackendV2 or qiskit.transpiler.Target): as in
+                `Calibration.from_qiskit`.
+            wires (sequence of ints or None): the qubit of each wire. Default: None, those of
+                `Calibration.best_wires`.
+            n_wires (int or None): number of wires where `wires` is None. Default: None.
+            n_blocks (int): of the circuit. Default: 2.
+            entanglement (str or sequence of pairs): as in `ReuploadCircuit`. Default: "linear".
+
+        Raises:
+            ValueError: if the device has no such qubits and couplers, or one is out of order.
+        """
+        from sqdr.noise.calibration import Calibration
+
+        calibration = Calibration.from_qiskit(backend)
+        if wires is None:
+            if n_wires is None:
+                raise argument_error("n_wires", "be given where `wires` is not", "is None")
+            wires = calibration.best_wires(n_wires, entanglement)
+        return calibration.noise_model(wires, entanglement, n_blocks=n_blocks)
+
+    @staticmethod
     def from_dict(plain: Mapping[str, Any]) -> NoiseModel:
         """The noise model that `to_dict` or a configuration file describes.
 

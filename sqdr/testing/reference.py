@@ -146,7 +146,8 @@ def expectation_values(
             places = pairs if name == "TwoWireDepolarizing" else [(wire,) for wire in range(n_wires)]
             for place, wires in enumerate(places):
                 if name == "Kraus":
-                    yield [np.asarray(operator) for operator in strength], wires
+                    here = np.asarray(strength)
+                    yield [*(here if here.ndim == 3 else here[place])], wires
                 else:
                     here = _stretched(strength, n_blocks, len(places))[..., block, place]
                     yield kraus_operators(name, here), wires

@@ -22,10 +22,10 @@ class Channels:
     def __init__(self) -> None:
         self._made: dict[Any, Any] = {}
 
-    def __call__(self, process: NoiseProcess, strength: float | None) -> Any:
-        key = id(process) if strength is None else (type(process), strength)
+    def __call__(self, process: NoiseProcess, strength: float | None, place: int) -> Any:
+        key = (id(process), place) if strength is None else (type(process), strength)
         if key not in self._made:
-            here = process if strength is None else process.with_strength(strength)
+            here = process.on(place) if strength is None else process.with_strength(strength)
             self._made[key] = Kraus(list(here.kraus_operators().numpy())).to_instruction()
         return self._made[key]
 
@@ -53,7 +53,7 @@ def circuit_of(ansatz: Ansatz, noise: NoiseModel, channels: Channels) -> Any:
         if isinstance(strength, Tensor):
             strength = strength[block, place].item()
         # The first wire is the most significant bit of the operators, and Qiskit has the last there.
-        circuit.append(channels(process, strength), [*reversed(wires)])
+        circuit.append(channels(process, strength, place), [*reversed(wires)])
 
     for block in range(n_blocks):
         for wire in range(n_wires):
