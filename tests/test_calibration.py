@@ -224,7 +224,7 @@ def test_wires_that_cannot_be(wires, message):
     ("n_wires", "entanglement", "message"),
     [
         (5, "linear", "`n_wires` must be at most the 4 qubits of row, but is 5"),
-        (4, "circular", "but 4 find none for 'circular' entanglement"),
+        (4, "circular", "but 4 find none for their pairs"),
         (0, "linear", "`n_wires` must be an integer of at least 1"),
         (2, "star", "`entanglement` must be"),
     ],

@@ -157,7 +157,7 @@ def evaluate(options: EvaluationOptions) -> list[Evaluation]:
     backends = options.backends or [config.arguments["backend"]]
     torch.manual_seed(options.seed)  # of the generator that copies take over
     models = [
-        saved.to_backend(backend, **_noise(noise))
+        saved.to_backend(backend, **_noise(noise, saved))
         for backend, noise in product(backends, options.noises)
     ]
     images, labels, *_ = test_images(config, options.data, options.max_images)
@@ -179,14 +179,17 @@ def evaluate(options: EvaluationOptions) -> list[Evaluation]:
     return rows
 
 
-def _noise(noise: str | NoiseOptions) -> dict[str, object]:
+def _noise(noise: str | NoiseOptions, model: SQDR_CNN) -> dict[str, object]:
     """The arguments of `to_backend` for one of the noises of `EvaluationOptions`."""
     match noise:
         case "saved":
             return {}
         case "none":
             return {"noise": None}
-    return {"noise": build_noise(cast(NoiseOptions, noise))}
+    options = cast(NoiseOptions, noise)
+    if model.quantum is not None:
+        options = options.of_circuit(model.quantum.ansatz)
+    return {"noise": build_noise(options)}
 
 
 class TestImages(NamedTuple):

@@ -16,7 +16,7 @@ from sqdr.ansatz import FAMILY, Ansatz, Entangler, Inputs
 from sqdr.bounds import MAX_ARGUMENTS, MAX_IMAGE_SIZE
 from sqdr.experiment.data_names import check_data_name
 from sqdr.model import Head
-from sqdr.noise import NoiseModel
+from sqdr.noise import Calibration, NoiseModel
 from sqdr.spiking import MIN_IMAGE_SIZE
 from sqdr.validation import (
     argument_error,
@@ -131,6 +131,9 @@ class NoiseOptions:
             {prob_meas1_prep0: 0.01, prob_meas0_prep1: 0.03}, that 0 is read as 1 and 1 as 0.
         preset: "author-code" or "device", in place of the above; see `NoiseModel.preset`.
         preset_options: options of the preset, for instance {t1: 80, t2: 60} for "device".
+        device: in place of all these the noise of a device on the best of its qubits: the name of a
+            snapshot of Qiskit's, such as FakeTorino, or the path of a calibration in JSON or YAML; see
+            `sqdr.noise.Calibration`. What is kept is the noise itself.
     """
 
     after_rotation: Mapping[str, Any] | Sequence[Mapping[str, Any]] = field(default_factory=dict)
@@ -138,9 +141,27 @@ class NoiseOptions:
     readout_error: float | Sequence[float] | Mapping[str, Any] = 0.0
     preset: Literal["author-code", "device"] | None = None
     preset_options: Mapping[str, Any] = field(default_factory=dict)
+    device: str | None = None
 
     def __post_init__(self) -> None:
-        build_noise(self)  # which checks them
+        if self.device is None:
+            build_noise(self)  # which checks them
+            return
+        for name in ("after_rotation", "after_entangler", "readout_error", "preset", "preset_options"):
+            if value := getattr(self, name):
+                must = "be left out where there is a `device`"
+                raise argument_error(name, must, f"is {value!r}")
+
+    def of_circuit(self, ansatz: Ansatz) -> NoiseOptions:
+        """The same, with the noise itself in the place of a device.
+
+        Raises:
+            ValueError, OSError, ImportError: if there is no such device, or the circuit has no place on
+                it.
+        """
+        if self.device is None:
+            return self
+        return NoiseOptions(**Calibration.named(self.device).of_circuit(ansatz).to_dict())
 
 
 @dataclass(frozen=True)
@@ -203,7 +224,7 @@ class ModelOptions:
         _set(self, angle_scale=check_number("angle_scale", self.angle_scale))
         if self.shots is not None:
             _set(self, shots=check_integer("shots", self.shots, 1))
-        _ = self.ansatz  # which checks the family
+        _set(self, noise=self.noise.of_circuit(self.ansatz))
         if self.circuit in ("mlp", "none") and (noise := build_noise(self.noise)):
             raise argument_error("noise", f'be empty for circuit "{self.circuit}"', f"is {noise}")
         if self.head == "none" and self.circuit == "none":
@@ -680,6 +701,9 @@ class BenchOptions:
     def __post_init__(self) -> None:
         check_integer("batch_size", self.batch_size, 1)
         check_number("time_limit", self.time_limit, 0)
+        if self.noise.device is not None:
+            ansatz = Ansatz.chosen(self.n_wires, self.n_blocks, **self.family)
+            _set(self, noise=self.noise.of_circuit(ansatz))
 
     @property
     def family(self) -> dict[str, Any]:
@@ -735,7 +759,15 @@ def _check_optimizer(options: RunOptions) -> None:
 
 
 def build_noise(options: NoiseOptions) -> NoiseModel:
-    """The noise model that the options describe."""
+    """The noise model that the options describe.
+
+    Raises:
+        ValueError: if one is out of its domain, or they name a device: see `NoiseOptions.of_circuit`.
+    """
+    if options.device is not None:
+        raise argument_error(
+            "device", "be left out where there is no circuit", f"is {options.device!r}"
+        )
     channels = {
         "after_rotation": options.after_rotation,
         "after_entangler": options.after_entangler,

@@ -9,7 +9,7 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
-from sqdr.ansatz import Entanglement, Entangler, entangled_pairs, in_rounds
+from sqdr.ansatz import Ansatz, Entanglement, Entangler, entangled_pairs, in_rounds
 from sqdr.errors import MissingPackageError
 from sqdr.noise.channels import TwoWireDepolarizing
 from sqdr.noise.device_gates import WireNoise, channels, depolarizing_part, relaxation
@@ -24,7 +24,7 @@ from sqdr.noise.qubits import (
     qubit_number,
 )
 from sqdr.noise.readout import ReadoutError
-from sqdr.noise.target import read_target
+from sqdr.noise.target import read_target, snapshot
 from sqdr.validation import argument_error, check_integer
 
 
@@ -115,6 +115,36 @@ class Calibration:
             raise argument_error("calibration", "be a JSON or YAML file", f"{path}: {error}") from error
         return Calibration.from_dict(plain)
 
+    @staticmethod
+    def named(device: str) -> Calibration:
+        """The calibration of a snapshot of a device, or in a file.
+
+        Args:
+            device (str): a name among `qiskit_ibm_runtime.fake_provider`, such as "FakeTorino", or the
+                path of a file that ends in .json, .yaml or .yml.
+
+        Raises:
+            ValueError, OSError, MissingPackageError: if there is none.
+        """
+        if Path(device).suffix in (".json", ".yaml", ".yml"):
+            return Calibration.from_file(device)
+        return Calibration.from_qiskit(snapshot(device))
+
+    def of_circuit(self, ansatz: Ansatz) -> NoiseModel:
+        """The noise of a circuit on its best wires: `best_wires`, then `noise_model`.
+
+        Args:
+            ansatz (Ansatz): of the circuit; `circuit.ansatz`.
+        """
+        turns = set(ansatz.encoding + ansatz.rotation) - {"Z"}
+        return self.noise_model(
+            self.best_wires(ansatz.n_wires, ansatz.pairs),
+            ansatz.pairs,
+            n_blocks=ansatz.n_blocks,
+            entangler=ansatz.entangler,
+            pulses=2 if turns else 0,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """The calibration in numbers, strings, lists and dicts, for files; see `from_dict`."""
         return {
@@ -169,9 +199,7 @@ class Calibration:
         places = best_places(graph, n_wires, entangled_pairs(entanglement, n_wires))
         if places is None:
             must = f"be a number of wires for which {self.name} has working qubits and couplers"
-            raise argument_error(
-                "n_wires", must, f"{n_wires} find none for {entanglement!r} entanglement"
-            )
+            raise argument_error("n_wires", must, f"{n_wires} find none for their pairs")
         return places
 
     def noise_model(

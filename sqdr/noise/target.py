@@ -1,11 +1,13 @@
-"""Calibrations as Qiskit keeps them. Nothing here imports it: what it has made is read."""
+"""Calibrations as Qiskit keeps them; only `snapshot` imports it."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, get_args
 
+from sqdr.errors import MissingPackageError
 from sqdr.noise.qubits import PairCalibration, PairGate, QubitCalibration
 from sqdr.validation import argument_error
 
@@ -41,6 +43,34 @@ def read_target(
         if ends is not None and len(ends) == 2
     ]
     return qubits, pairs, name if isinstance(name, str) else "device"
+
+
+def snapshot(name: str) -> Any:
+    """A snapshot of a device by its name, such as "FakeTorino" or "fake_torino".
+
+    Returns:
+        qiskit.providers.BackendV2
+
+    Raises:
+        ValueError: if there is none of this name.
+        MissingPackageError: if Qiskit's runtime, which brings them, is not installed.
+    """
+    try:
+        from qiskit_ibm_runtime import fake_provider
+    except ModuleNotFoundError as error:
+        if error.name != "qiskit_ibm_runtime":
+            raise
+        package = "qiskit-ibm-runtime"
+        raise MissingPackageError(f"Device {name}", extra="qiskit", package=package) from error
+    kinds = {known.lower(): getattr(fake_provider, known) for known in dir(fake_provider)}
+    wanted = name.replace("_", "").lower()
+    for known in (wanted, f"{wanted}v2"):
+        if known.startswith("fake") and hasattr(kinds.get(known), "target"):
+            return kinds[known]()
+    nearest = get_close_matches(wanted, [known for known in kinds if known.startswith("fake")], 1)
+    hint = f"; did you mean {kinds[nearest[0]].__name__}?" if nearest else ""
+    must = "be the name of a snapshot of qiskit_ibm_runtime.fake_provider, such as FakeTorino"
+    raise argument_error("device", must, f"is {name!r}{hint}")
 
 
 def _qubit(target: Any, qubit: int, directed: tuple[float, float] | None) -> QubitCalibration:

@@ -3,10 +3,12 @@
 import pytest
 import torch
 import yaml
+from commands import assert_refused
+from qiskit_ibm_runtime.fake_provider import FakeManilaV2
 
 import sqdr
 from sqdr.experiment.cli import main
-from sqdr.experiment.options import NoiseOptions, build_noise
+from sqdr.experiment.options import ModelOptions, NoiseOptions, build_noise
 
 SMALL = [
     *("train", "--data.classes", "[0, 1]", "--data.image_size", "8", "--epochs", "1"),
@@ -40,6 +42,74 @@ def test_the_model_the_configuration_and_the_checkpoint_have_the_noise(options, 
     assert build_noise(NoiseOptions(**configured["model"]["noise"])) == noise
     checkpoint = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert build_noise(NoiseOptions(**checkpoint["options"]["model"]["noise"])) == noise
+
+
+#: A device of three qubits in a row, the last of which does not work.
+CALIBRATION = """
+name: mine
+qubits:
+- {qubit: 0, t1: 100, t2: 80, pulse_time: 0.03, prob_meas1_prep0: 0.01}
+- {qubit: 1, t1: 120, t2: 90, pulse_error: 0.001, pulse_time: 0.03}
+- {qubit: 2, pulse_error: 1}
+pairs:
+- {qubits: [0, 1], error: 0.01, time: 0.07}
+- {qubits: [1, 2], error: 0.01}
+"""
+
+
+def test_training_under_the_noise_of_a_device(tmp_path):
+    file = tmp_path / "mine.yaml"
+    file.write_text(CALIBRATION)
+    options = ["--model.noise.device", str(file), "--run", str(tmp_path / "run")]
+    assert main([*SMALL, *options]) == 0
+    file.unlink()  # the model holds the noise itself
+    noise = sqdr.noise.Calibration.from_dict(yaml.safe_load(CALIBRATION)).noise_model([0, 1])
+    assert sqdr.SQDR_CNN.from_pretrained(tmp_path / "run" / "model").circuit.noise == noise
+
+
+def test_a_snapshot_by_its_name():
+    options = ModelOptions(n_wires=3, noise=NoiseOptions(device="FakeManilaV2"))
+    calibration = sqdr.noise.Calibration.from_qiskit(FakeManilaV2())
+    expected = calibration.noise_model(calibration.best_wires(3))
+    assert build_noise(options.noise) == expected
+    assert options.noise.device is None
+
+
+def test_rotations_about_z_take_no_pulse():
+    noise = NoiseOptions(device="FakeManilaV2")
+    options = ModelOptions(n_wires=2, encoding="Z", rotation="Z", noise=noise)
+    assert not build_noise(options.noise).after_rotation[0].p.any()
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--model.noise.device", "FakeTorin"], "is 'FakeTorin'; did you mean FakeTorino?"),
+        (
+            ["--model.noise.device", "FakeManilaV2"],
+            "`n_wires` must be at most the 5 qubits of fake_man",
+        ),
+        (
+            ["--model.noise.device", "FakeManilaV2", "--model.noise.readout_error", "0.1"],
+            "`readout_error` must be left out where there is a `device`, but is 0.1.",
+        ),
+        (["--model.noise.device", "absent.yaml"], "absent.yaml"),
+        (
+            [
+                *("--model.noise.device", "FakeManilaV2", "--model.n_wires", "4"),
+                "--model.entanglement=full",
+            ],
+            "4 find none for their pairs",
+        ),
+    ],
+)
+def test_devices_that_cannot_be(words, message, capfd):
+    assert_refused(["train", *words], message, capfd)
+
+
+def test_a_device_needs_a_circuit():
+    with pytest.raises(ValueError, match="`device` must be left out where there is no circuit"):
+        build_noise(NoiseOptions(device="FakeManilaV2"))
 
 
 def test_a_trained_strength_stays_a_probability(tmp_path):

@@ -23,6 +23,7 @@ from qiskit.transpiler import InstructionProperties, Target, generate_preset_pas
 from sqdr.ansatz import PauliWord
 from sqdr.backends.words import Readout, axes_of_measurement, measured_together
 from sqdr.errors import JobError, MissingPackageError
+from sqdr.noise.target import snapshot
 from sqdr.validation import argument_error
 
 Array = NDArray[np.float64]
@@ -432,30 +433,6 @@ def device_of(given: Any, *options: Any) -> Device:
         return BackendSamplerV2(backend=given, options={"seed_simulator": seed})
 
     return Sampler(sampler, given.name, given, *options)
-
-
-def snapshot(name: str) -> Any:
-    """A snapshot of a device by its name, such as "FakeTorino" or "fake_torino".
-
-    Raises:
-        ValueError: if there is none of this name.
-        MissingPackageError: if Qiskit's runtime, which brings them, is not installed.
-    """
-    try:
-        from qiskit_ibm_runtime import fake_provider
-    except ModuleNotFoundError as error:
-        if error.name != "qiskit_ibm_runtime":
-            raise
-        package = "qiskit-ibm-runtime"
-        raise MissingPackageError(f"Device {name}", extra="qiskit", package=package) from error
-    wanted = name.replace("_", "").lower()
-    for known in dir(fake_provider):
-        if known.startswith("Fake") and known.lower() in (wanted, f"{wanted}v2"):
-            kind = getattr(fake_provider, known)
-            if isinstance(kind, type) and issubclass(kind, BackendV2):
-                return kind()
-    must = "be the name of a snapshot of qiskit_ibm_runtime.fake_provider, such as FakeTorino"
-    raise argument_error("device", must, f"is {name!r}")
 
 
 def _part_of(backend: Any, qubits: tuple[int, ...]) -> Any:
