@@ -6,12 +6,12 @@ from importlib.util import find_spec
 
 import pytest
 
+NEEDS_QISKIT = pytest.mark.skipif(find_spec("qiskit") is None, reason="Qiskit is not installed")
+
 
 def needs_qiskit(*values, **options):
     """Values of a parametrised test that is skipped where Qiskit is not installed."""
-    is_missing = find_spec("qiskit") is None
-    skipped = pytest.mark.skipif(is_missing, reason="Qiskit is not installed")
-    return pytest.param(*values, marks=skipped, **options)
+    return pytest.param(*values, marks=NEEDS_QISKIT, **options)
 
 
 BACKENDS = ("native", "pennylane", "torchquantum", needs_qiskit("qiskit"))

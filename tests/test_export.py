@@ -2,17 +2,15 @@
 
 import builtins
 import math
-from importlib.util import find_spec
 
 import numpy as np
 import pennylane as qml
 import pytest
 import torch
+from cases import NEEDS_QISKIT
 from torch import nn
 
 import sqdr
-
-NEEDS_QISKIT = pytest.mark.skipif(find_spec("qiskit") is None, reason="Qiskit is not installed")
 
 #: Members of the family that together have every gate, input and observable.
 MEMBERS = pytest.mark.parametrize(

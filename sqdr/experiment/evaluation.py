@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import product
 from pathlib import Path
-from typing import NamedTuple, cast
+from typing import Any, NamedTuple, cast
 
 import torch
 from rich.progress import Progress
@@ -26,7 +26,7 @@ from sqdr.experiment.options import (
 from sqdr.experiment.scores import scores_of
 from sqdr.images import is_bright_outside
 from sqdr.model import SQDR_CNN
-from sqdr.noise import NoiseModel
+from sqdr.noise import Calibration, NoiseModel
 from sqdr.pretrained.card import LIGHT_ON_DARK
 from sqdr.pretrained.config import CONFIG, PretrainedConfig, read_config
 from sqdr.spiking import MIN_IMAGE_SIZE
@@ -59,7 +59,11 @@ class ImagePrediction(NamedTuple):
 
 
 class Evaluation(NamedTuple):
-    """A row of the table: accuracy in [0, 1], mean cross entropy in nats, time of all images."""
+    """A row of the table: accuracy in [0, 1], mean cross entropy in nats, time of all images.
+
+    `error` is the mean distance of expectation values from those without noise, of an evaluation on a
+    device.
+    """
 
     backend: str
     noise: str
@@ -67,6 +71,14 @@ class Evaluation(NamedTuple):
     accuracy: float
     cross_entropy: float
     seconds: float
+    error: float | None = None
+
+
+class _Case(NamedTuple):
+    """A model to evaluate, and its noise in words."""
+
+    model: SQDR_CNN
+    noise: str
 
 
 class Predictor:
@@ -154,29 +166,84 @@ def evaluate(options: EvaluationOptions) -> list[Evaluation]:
     folder = model_folder(options.model)
     config = read_config(folder)
     saved = SQDR_CNN.from_pretrained(folder, "native")  # which has every noise
-    backends = options.backends or [config.arguments["backend"]]
     torch.manual_seed(options.seed)  # of the generator that copies take over
-    models = [
-        saved.to_backend(backend, **_noise(noise, saved))
-        for backend, noise in product(backends, options.noises)
-    ]
+    if options.device is None:
+        cases = _on_backends(saved, options, config.arguments["backend"])
+    else:
+        cases = _on_device(saved, options, options.device)
     images, labels, *_ = test_images(config, options.data, options.max_images)
-    rows = []
+    rows: list[Evaluation] = []
+    noiseless: Tensor | None = None
     with Progress(transient=True, disable=not sys.stdout.isatty()) as progress:
-        for number, model in enumerate(models, 1):
+        for number, (model, noise) in enumerate(cases, 1):
             batches = torch.split(images, options.batch_size)
             backend = str(model.backend)
-            title = f"{backend} ({number} of {len(models)})"
+            title = f"{backend} ({number} of {len(cases)})"
             torch.manual_seed(options.seed)
             start = time.perf_counter()
             with torch.no_grad():
-                logits = torch.cat([model(b) for b in progress.track(batches, description=title)])
+                each = [
+                    model.circuit(model.angles(batch))
+                    for batch in progress.track(batches, description=title)
+                ]
+                values = torch.cat(each)
+                logits = model.head(values)
             seconds = time.perf_counter() - start
             accuracy, cross_entropy, _ = scores_of(logits, labels)
-            noise = (model.quantum and model.quantum.noise) or NoiseModel()
-            row = backend, noise.in_words(), len(labels), accuracy, cross_entropy, seconds
+            noiseless = values if noiseless is None else noiseless
+            error = (values - noiseless).abs().mean().item() if options.device is not None else None
+            row = backend, noise, len(labels), accuracy, cross_entropy, seconds, error
             rows.append(Evaluation(*row))
     return rows
+
+
+def _on_backends(saved: SQDR_CNN, options: EvaluationOptions, backend: str) -> list[_Case]:
+    """The model on each backend with each noise."""
+    cases = []
+    for name, noise in product(options.backends or [backend], options.noises):
+        model = saved.to_backend(name, **_noise(noise, saved))
+        known = (model.quantum and model.quantum.noise) or NoiseModel()
+        cases.append(_Case(model, known.in_words()))
+    return cases
+
+
+def _on_device(saved: SQDR_CNN, options: EvaluationOptions, name: str) -> list[_Case]:
+    """The model without noise, with the noise of a device's calibration, on the device, and mitigated.
+
+    Raises:
+        ValueError: if there is no such device, or it has no place for the circuit.
+        MissingPackageError: if Qiskit, Aer or mitiq is needed and not installed.
+    """
+    circuit = saved.quantum
+    assert circuit is not None  # saved models have one
+    on_device: dict[str, Any] = {"shots": options.shots, "seed": options.seed, "noise": None}
+    layout = list(options.layout) or None
+    probe: Any = saved.to_backend("qiskit", device=name, layout=layout, **on_device).quantum
+    calibration = Calibration.from_qiskit(probe.backend)
+    wires = layout or calibration.best_wires(circuit.n_wires, circuit.entanglement)
+    words = set(circuit.ansatz.encoding + circuit.ansatz.rotation)
+    noise = calibration.noise_model(
+        wires,
+        circuit.entanglement,
+        n_blocks=circuit.n_blocks,
+        entangler=circuit.entangler,
+        pulses=0 if words == {"Z"} else 2,
+    )
+    on_device |= {"device": probe.backend, "layout": wires}
+    measured = f"{name} on qubits {', '.join(map(str, wires))}, {options.shots} shots"
+    cases = [
+        _Case(saved.to_backend("native", noise=None), "none"),
+        _Case(saved.to_backend("native", noise=noise), f"predicted for {name}"),
+        _Case(saved.to_backend("qiskit", **on_device), measured),
+        _Case(
+            saved.to_backend("qiskit", **on_device, invert_readout=True), "the same, readout inverted"
+        ),
+    ]
+    if options.zero_noise is not None:
+        mitigated = {"invert_readout": True, "zero_noise": options.zero_noise}
+        both = f"the same, readout inverted, {options.zero_noise} extrapolation to no noise"
+        cases.append(_Case(saved.to_backend("qiskit", **on_device, **mitigated), both))
+    return cases
 
 
 def _noise(noise: str | NoiseOptions, model: SQDR_CNN) -> dict[str, object]:

@@ -606,15 +606,25 @@ class EvaluationOptions:
         backends: names of backends; empty stands for the one that the model was trained on.
         noises: each "saved" (what the model was trained with), "none", or a noise, for instance
             {after_rotation: {BitFlip: 0.02}}.
+        device: instead of backends and noises: a device to compare without noise, as its calibration
+            predicts, as it measures and mitigated. The name of a snapshot of Qiskit's runtime, such as
+            FakeTorino, which Aer simulates.
+        shots: measurements of the device for each image.
+        layout: the qubit of the device for each wire; the least noisy ones by default.
+        zero_noise: extrapolate the device's values to no noise as well, "linear" or "richardson".
         data: the test images.
         max_images: number of test images, drawn at random but always the same ones; all by default.
-        batch_size: images evaluated at a time.
+        batch_size: images evaluated at a time, a job of the device.
         seed: of noise that is drawn.
     """
 
     model: Path
     backends: Sequence[str] = ()
     noises: Sequence[Literal["saved", "none"] | NoiseOptions] = ("saved",)
+    device: str | None = None
+    shots: int = 1000
+    layout: Sequence[int] = ()
+    zero_noise: Literal["linear", "richardson"] | None = None
     data: EvaluationData = field(default_factory=EvaluationData)
     max_images: int | None = None
     batch_size: int = 64
@@ -628,6 +638,12 @@ class EvaluationOptions:
             check_integer("max_images", self.max_images, 1)
         if not self.noises:
             raise argument_error("noises", "hold at least one noise", "is empty")
+        check_integer("shots", self.shots, 1)
+        if self.device is not None and (self.backends or tuple(self.noises) != ("saved",)):
+            must = "stand without backends and noises, since it has its own"
+            raise argument_error("device", must, "is given with them")
+        if self.device is None and (self.layout or self.zero_noise is not None):
+            raise argument_error("device", "be given for a layout and zero_noise", "is not")
 
 
 @dataclass(frozen=True)

@@ -256,6 +256,26 @@ def test_a_failed_job_is_one_line():
         circuit(angles_of())
 
 
+def test_an_interrupted_job_is_cancelled():
+    class Job:
+        is_cancelled = False
+
+        def result(self):
+            raise KeyboardInterrupt
+
+        def cancel(self):
+            self.is_cancelled = True
+
+    class Sampler(StatevectorSampler):
+        def run(self, *_, **__):
+            return job
+
+    job = Job()
+    with pytest.raises(KeyboardInterrupt):
+        circuit_of(device=Sampler(), shots=10)(angles_of())
+    assert job.is_cancelled
+
+
 def test_a_failure_of_aer_is_one_line():
     simulator = aer.AerSimulator(max_memory_mb=1)
     circuit = sqdr.create_circuit("qiskit", 18, 1, device=simulator)

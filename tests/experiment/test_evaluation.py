@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from cases import needs_qiskit
+from cases import NEEDS_QISKIT, needs_qiskit
 from commands import assert_refused
 from PIL import Image
 from sklearn.metrics import accuracy_score, log_loss
@@ -21,6 +21,13 @@ NOISE = sqdr.NoiseModel((sqdr.BitFlip(0.02), sqdr.Depolarizing(0.1)))
 def images_to_test():
     """The test images of the classes, as training sees them."""
     return ImageData(DataOptions(classes=CLASSES, image_size=12)).test
+
+
+def chosen_images(n):
+    """Those that an evaluation of n images takes."""
+    images, labels = images_to_test()
+    order = torch.randperm(len(labels), generator=torch.Generator().manual_seed(0))
+    return images[order[:n]]
 
 
 @pytest.fixture(scope="module")
@@ -250,6 +257,78 @@ def test_qiskit_evaluates_and_predicts_as_the_native_engine(backend, folder, tmp
         assert main(["predict", str(folder), *files, "--backend", name]) == 0
         printed.append(capfd.readouterr().out)
     assert printed[0] == printed[1]
+
+
+@pytest.mark.parametrize("device", [needs_qiskit("FakeManilaV2")])
+def test_a_device_beside_what_is_predicted_and_mitigated(device, model, folder, capfd):
+    """By its calibration, by Aer with its noise, and with readout errors inverted."""
+    options = ["--max_images", "10", "--shots", "20000", "--layout", "2,3,4"]
+    assert main(["evaluate", str(folder), "--device", device, *options]) == 0
+    rows = table(capfd.readouterr().out)
+    assert [(row["backend"], row["noise"]) for row in rows] == [
+        ("native", "none"),
+        ("native", f"predicted for {device}"),
+        ("qiskit", f"{device} on qubits 2, 3, 4, 20000 shots"),
+        ("qiskit", "the same, readout inverted"),
+    ]
+    zero, predicted, measured, mitigated = (float(row["error of values"]) for row in rows)
+    assert zero == 0
+    assert measured > 2 * mitigated
+    assert abs(predicted - measured) < 0.01
+    # The measured values are those of the circuit on the device.
+    images = chosen_images(10)
+    with torch.no_grad():
+        exact, on_device = (
+            model.to_backend(name, noise=None, **of_device)
+            for name, of_device in (
+                ("native", {}),
+                ("qiskit", {"device": device, "layout": [2, 3, 4]}),
+            )
+        )
+        values = [each.circuit(each.angles(images)) for each in (exact, on_device)]
+    assert (values[0] - values[1]).abs().mean().item() == pytest.approx(measured, abs=0.01)
+
+
+@pytest.mark.parametrize("device", [needs_qiskit("FakeManilaV2")])
+def test_the_least_noisy_qubits_are_taken(device, folder, capfd):
+    options = ["--device", device, "--max_images", "2", "--shots", "10"]
+    assert main(["evaluate", str(folder), *options]) == 0
+    assert "FakeManilaV2 on qubits 4, 3, 2, 10 shots" in capfd.readouterr().out
+
+
+@pytest.mark.parametrize("device", [needs_qiskit("FakeManilaV2")])
+def test_a_failed_job_is_one_line(device, folder, monkeypatch, capfd):
+    def fail(*_, **__):
+        raise sqdr.JobError("A job on fake_manila failed: cancelled")
+
+    monkeypatch.setattr("sqdr.backends.qiskit.devices.Aer.run", fail)
+    assert main(["evaluate", str(folder), "--device", device]) == 1
+    output = capfd.readouterr()
+    assert output.out == ""
+    assert output.err == "sqdr: error: A job on fake_manila failed: cancelled\n"
+
+
+@NEEDS_QISKIT
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--device", "FakeNothing"], "Argument `device` must be the name of a snapshot"),
+        (
+            ["--device", "FakeManilaV2", "--layout", "0,1"],
+            "Argument `layout` must be 3 distinct qubits",
+        ),
+        (["--device", "FakeManilaV2", "--layout", "0,1,3"], "qubits 1 and 3 have none"),
+        (["--device", "FakeManilaV2", "--backends", "native"], "Argument `device` must stand without"),
+        (["--device", "FakeManilaV2", "--noises", "none"], "Argument `device` must stand without"),
+        (
+            ["--device", "FakeManilaV2", "--shots", "0"],
+            "Argument `shots` must be an integer of at least 1",
+        ),
+        (["--layout", "0,1,2"], "Argument `device` must be given for a layout and zero_noise"),
+    ],
+)
+def test_a_wrong_device_is_one_line(options, message, folder, capfd):
+    assert_refused(["evaluate", str(folder), *options], message, capfd)
 
 
 def test_by_default_all_test_images_on_the_model_s_own_backend_and_noise(model, folder, capfd):

@@ -1,11 +1,11 @@
 """`sqdr export`, as a user calls it."""
 
 import json
-from importlib.util import find_spec
 
 import numpy as np
 import pytest
 import torch
+from cases import NEEDS_QISKIT
 from commands import assert_refused
 from PIL import Image
 
@@ -44,7 +44,7 @@ def exported(folder, tmp_path, *options):
     return index, programs
 
 
-@pytest.mark.skipif(find_spec("qiskit") is None, reason="Qiskit is not installed")
+@NEEDS_QISKIT
 @pytest.mark.parametrize("version", ["3", "2.0"])
 def test_another_program_finds_the_class_by_what_is_written(version, folder, tmp_path, capfd):
     from qiskit import qasm2, qasm3

@@ -123,6 +123,11 @@ class QiskitCircuit(ReuploadCircuit):
         """The device that was given."""
         return self._given.device
 
+    @property
+    def backend(self) -> Any:
+        """The BackendV2 that circuits are transpiled for; None where any circuit is taken."""
+        return self.running_on().backend
+
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
         self._check_shots(self.running_on())
         noise = self.realised_noise(angles)

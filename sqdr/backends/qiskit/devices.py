@@ -30,6 +30,9 @@ Array = NDArray[np.float64]
 #: Those of a device that circuits have been brought to; None for all of them.
 Qubits = tuple[int, ...] | None
 
+#: Qubits up to which shots are drawn from a density matrix, of 256 MiB here.
+_LARGEST_DENSITY_MATRIX = 12
+
 #: Turns of a wire whose X or Y is measured as Z.
 _TURNS = {"X": ("h",), "Y": ("sdg", "h"), "Z": ()}
 
@@ -93,7 +96,7 @@ class Device(ABC):
     ) -> None:
         self.name = name
         self.inverts_readout = invert_readout
-        self._backend = backend
+        self.backend = backend
         self._passes = None
         self._prepared: dict[tuple[int, tuple[str, ...]], Any] = {}
         if backend is None:
@@ -225,10 +228,10 @@ class Sampling(Device):
         Raises:
             ValueError: if they are not.
         """
-        if self._backend is None:
+        if self.backend is None:
             return program.misread
         qubits = _qubits_of_wires(program, circuit)
-        zero, one = zip(*(readout_of(self._backend, qubit) for qubit in qubits), strict=True)
+        zero, one = zip(*(readout_of(self.backend, qubit) for qubit in qubits), strict=True)
         return np.array(zero), np.array(one)
 
 
@@ -318,9 +321,10 @@ class Aer(Sampling):
         from qiskit_aer.primitives import SamplerV2
 
         simulator = self.simulator(qubits)
-        method = _method(circuits, simulator.options.noise_model)
-        options = {"run_options": {"method": method}}
-        return SamplerV2.from_backend(simulator, seed=seed, options=options)
+        # Aer draws the noise of each shot anew, unless it is told to compute its probabilities.
+        is_small = max(circuit.num_qubits for circuit in circuits) <= _LARGEST_DENSITY_MATRIX
+        method = _method(circuits, simulator.options.noise_model) if is_small else "automatic"
+        return SamplerV2.from_backend(simulator, seed=seed, options={"run_options": {"method": method}})
 
     def run(
         self, programs: Sequence[Program], words: tuple[PauliWord, ...], shots: int | None, seed: int
@@ -382,7 +386,7 @@ class Snapshot(Aer):
             aer = _aer()
             from qiskit_aer.noise import NoiseModel, device
 
-            part = _part_of(self._backend, cast(tuple[int, ...], qubits))
+            part = _part_of(self.backend, cast(tuple[int, ...], qubits))
             model = NoiseModel(basis_gates=list(part.operation_names))
             for qubit, error in device.basic_device_readout_errors(target=part):
                 model.add_readout_error(error, qubit)

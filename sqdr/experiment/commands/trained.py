@@ -131,11 +131,16 @@ def _prepare_evaluation(namespace: Any) -> Callable[[], int]:
 
 def _show_evaluation(rows: Sequence[Evaluation]) -> int:
     """A table with one row for each backend and noise; Markdown where stdout is no terminal."""
+    columns = ["images", "accuracy (%)", "cross entropy", "time (s)"]
     table = []
     for row in rows:
-        numbers = f"{100 * row.accuracy:.2f}", f"{row.cross_entropy:.4f}", f"{row.seconds:.2f}"
+        numbers = [f"{100 * row.accuracy:.2f}", f"{row.cross_entropy:.4f}", f"{row.seconds:.2f}"]
+        if row.error is not None:
+            numbers.append(f"{row.error:.4f}")
         table.append((row.backend, row.noise, str(row.n_images), *numbers))
-    print_table(("backend", "noise"), ("images", "accuracy (%)", "cross entropy", "time (s)"), table)
+    if rows[0].error is not None:
+        columns.append("error of values")
+    print_table(("backend", "noise"), columns, table)
     return 0
 
 
