@@ -294,6 +294,11 @@ def test_a_failure_of_aer_is_one_line():
         ({"device": 3}, "`device` must be None, the name of a snapshot, a BackendV2, .*, but is 3"),
         ({"device": "FakeManilaV2", "noise": NOISY.noise}, "`noise` must be None on a device"),
         ({"layout": [0, 1, 2]}, "`layout` must be None on Aer"),
+        (
+            {"device": "FakeManilaV2", "layout": 3},
+            "`layout` must be a list of qubits or None, but is 3",
+        ),
+        ({"device": "FakeManilaV2", "layout": [0, 1, -1]}, "`layout` must be an integer of at least 0"),
         ({"device": "FakeManilaV2", "layout": [0, 1]}, "`layout` must be 3 distinct qubits"),
         ({"device": "FakeManilaV2", "layout": [0, 1, 1]}, "`layout` must be 3 distinct qubits"),
         (

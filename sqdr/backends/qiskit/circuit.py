@@ -107,6 +107,8 @@ class QiskitCircuit(ReuploadCircuit):
         self.invert_readout = bool(invert_readout)
         self.zero_noise = None if zero_noise is None else factory_of(zero_noise)
         self.optimization_level = check_integer("optimization_level", optimization_level, 0, 3)
+        if layout is not None and (isinstance(layout, str) or not isinstance(layout, Sequence)):
+            raise argument_error("layout", "be a list of qubits or None", f"is {layout!r}")
         self.layout = None if layout is None else [check_integer("layout", q, 0) for q in layout]
         self.seed = None if seed is None else check_seed("seed", seed)
         if self.seed is not None:
@@ -173,8 +175,7 @@ class QiskitCircuit(ReuploadCircuit):
         return self._runs_on
 
     def _check_shots(self, device: Device) -> None:
-        is_primitive = not (self.device is None or hasattr(self.device, "target"))
-        if self.shots is None and not (device.is_exact or is_primitive):
+        if self.shots is None and device.needs_shots:
             must = f"be a number on {device.name}, which has no exact values"
             raise argument_error("shots", must, "is None")
 

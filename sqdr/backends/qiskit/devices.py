@@ -81,8 +81,8 @@ class Device(ABC):
             fewer qubits than there are wires.
     """
 
-    #: Whether values without shots are exact.
-    is_exact = False
+    #: Whether it can do nothing without a number of shots.
+    needs_shots = False
 
     def __init__(
         self,
@@ -206,21 +206,39 @@ class Sampling(Device):
         values = {id(program): np.empty((len(program.values), len(words))) for program in programs}
         generator = np.random.default_rng(seed)
         for (program, places, circuit), of_pub in zip(jobs, result, strict=True):
-            bits = of_pub.data.c.to_bool_array(order="little")
-            wanted = len(program.values), shots or bits.shape[1], program.circuit.num_qubits
-            if bits.shape != wanted:
-                raise self.short(f"bits of shape {bits.shape}", wanted)
+            bits = self._bits(program, of_pub, shots)
             if any(error.any() for error in program.misread):
                 zero, one = program.misread
                 bits ^= generator.random(bits.shape) < np.where(bits, one, zero)
-            signs = 1.0 - 2.0 * bits
-            if self.inverts_readout:
-                zero, one = self.misread(program, circuit)
-                signs = (signs - (one - zero)) / _inverted(1 - zero - one, self.name)
+            of_zero, of_one = self._signs(program, circuit)
             for place in places:
-                wires = [wire for wire, _ in words[place]]
-                values[id(program)][:, place] = signs[..., wires].prod(axis=-1).mean(axis=-1)
+                value: Array = np.ones(1)
+                for wire, _ in words[place]:
+                    value = value * np.where(bits[..., wire], of_one[wire], of_zero[wire])
+                values[id(program)][:, place] = value.mean(axis=-1)
         return [values[id(program)] for program in programs]
+
+    def _bits(self, program: Program, of_pub: Any, shots: int | None) -> NDArray[np.bool_]:
+        """What was measured (rows, shots, wires); JobError if it is less than was asked for."""
+        if not hasattr(of_pub.data, "c"):
+            raise self.short("no bits", f"{len(program.values)} circuits")
+        bits: NDArray[np.bool_] = of_pub.data.c.to_bool_array(order="little")
+        wanted = len(program.values), shots or bits.shape[-2], program.circuit.num_qubits
+        if bits.shape != wanted:
+            raise self.short(f"bits of shape {bits.shape}", wanted)
+        return bits
+
+    def _signs(self, program: Program, circuit: Any) -> tuple[Array, Array]:
+        """What a 0 and a 1 of each wire count: 1 and -1, or what inverts readout errors on average."""
+        ones = np.ones(program.circuit.num_qubits)
+        if not self.inverts_readout:
+            return ones, -ones
+        zero, one = self.misread(program, circuit)
+        scale, shift = 1 - zero - one, one - zero
+        if (scale <= 0).any():
+            must = f"be False on {self.name}, which reads a wire no better than at random"
+            raise argument_error("invert_readout", must, "is True")
+        return (ones - shift) / scale, (-ones - shift) / scale
 
     def misread(self, program: Program, circuit: Any) -> tuple[Array, Array]:
         """For each wire, the probabilities that 0 is read as 1 and 1 as 0, as far as they are known.
@@ -283,12 +301,13 @@ class Sampler(Sampling):
 
     Args:
         make (function): gives it, for a seed.
+        needs_shots (bool): whether it has no number of its own.
         others: as in `Device`.
     """
 
-    def __init__(self, make: Callable[[int], Any], *others: Any) -> None:
+    def __init__(self, make: Callable[[int], Any], needs_shots: bool, *others: Any) -> None:
         super().__init__(*others)
-        self._make = make
+        self._make, self.needs_shots = make, needs_shots
 
     def sampler(self, circuits: Sequence[Any], qubits: Qubits, seed: int) -> Any:  # noqa: ARG002
         return self._make(seed)
@@ -301,8 +320,6 @@ class Aer(Sampling):
         simulator (AerSimulator): with noise or without.
         others: as in `Device`.
     """
-
-    is_exact = True
 
     def __init__(self, simulator: Any, *others: Any) -> None:
         super().__init__(*others)
@@ -420,7 +437,7 @@ def device_of(given: Any, *options: Any) -> Device:
     if isinstance(given, BaseEstimatorV2):
         return Estimating(given, type(given).__name__, _backend_of(given), *options)
     if isinstance(given, BaseSamplerV2):
-        return Sampler(lambda _: given, type(given).__name__, _backend_of(given), *options)
+        return Sampler(lambda _: given, False, type(given).__name__, _backend_of(given), *options)
     if not isinstance(given, BackendV2):
         must = "be None, the name of a snapshot, a BackendV2, or an EstimatorV2 or SamplerV2"
         raise argument_error("device", must, f"is {given!r:.60}")
@@ -431,12 +448,12 @@ def device_of(given: Any, *options: Any) -> Device:
     if type(given).__module__.startswith("qiskit_ibm_runtime"):  # whose devices have no `run`
         from qiskit_ibm_runtime import SamplerV2
 
-        return Sampler(lambda _: SamplerV2(mode=given), given.name, given, *options)
+        return Sampler(lambda _: SamplerV2(mode=given), True, given.name, given, *options)
 
     def sampler(seed: int) -> Any:
         return BackendSamplerV2(backend=given, options={"seed_simulator": seed})
 
-    return Sampler(sampler, given.name, given, *options)
+    return Sampler(sampler, True, given.name, given, *options)
 
 
 def _part_of(backend: Any, qubits: tuple[int, ...]) -> Any:
@@ -536,14 +553,6 @@ def _qubits_of_wires(program: Program, circuit: Any) -> list[int]:
         return list(range(program.circuit.num_qubits))
     qubits: list[int] = circuit.layout.final_index_layout()
     return qubits
-
-
-def _inverted(scale: Array, name: str) -> Array:
-    """What <Z> is divided by; ValueError if a bit says nothing."""
-    if (scale <= 0).any():
-        must = f"be False on {name}, which reads a wire no better than at random"
-        raise argument_error("invert_readout", must, "is True")
-    return scale
 
 
 def _method(circuits: Sequence[Any], model: Any) -> str:
