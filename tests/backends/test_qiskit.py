@@ -161,6 +161,20 @@ def test_shots_scatter_around_exact_values(make):
     assert not torch.equal(found, exact)
 
 
+@pytest.mark.parametrize(
+    ("n_blocks", "noise"),
+    [(2, sqdr.NoiseModel((sqdr.AmplitudeDamping(0.05),), (), 0.02)), (11, None)],
+    ids=["shallow", "deep"],
+)
+def test_shots_of_many_wires_scatter_around_exact_values(n_blocks, noise):
+    """By matrix product states with the noise of each shot, or by statevectors."""
+    torch.manual_seed(0)
+    exact = sqdr.create_circuit("native", 11, n_blocks, entanglement=[(0, 1)], noise=noise)
+    circuit = exact.to_backend("qiskit", shots=400)
+    angles = 6 * torch.rand(1, 33)
+    torch.testing.assert_close(circuit(angles), exact(angles), rtol=0, atol=4 / 20)
+
+
 def test_a_backend_without_simulator_needs_shots():
     backend = GenericBackendV2(4, seed=0)
     with pytest.raises(sqdr.ArgumentError, match=r"^Argument `shots` must be a number on generic_"):

@@ -30,8 +30,10 @@ Array = NDArray[np.float64]
 #: Those of a device that circuits have been brought to; None for all of them.
 Qubits = tuple[int, ...] | None
 
-#: Qubits up to which shots are drawn from a density matrix, of 256 MiB here.
-_LARGEST_DENSITY_MATRIX = 12
+#: Qubits up to which shots are drawn from a density matrix; beyond, Aer draws the noise of each shot.
+_LARGEST_DENSITY_MATRIX = 10
+#: Gates on pairs one after the other up to which a chain of matrices is small.
+_SHALLOW = 8
 
 #: Turns of a wire whose X or Y is measured as Z.
 _TURNS = {"X": ("h",), "Y": ("sdg", "h"), "Z": ()}
@@ -338,9 +340,7 @@ class Aer(Sampling):
         from qiskit_aer.primitives import SamplerV2
 
         simulator = self.simulator(qubits)
-        # Aer draws the noise of each shot anew, unless it is told to compute its probabilities.
-        is_small = max(circuit.num_qubits for circuit in circuits) <= _LARGEST_DENSITY_MATRIX
-        method = _method(circuits, simulator.options.noise_model) if is_small else "automatic"
+        method = _method_of_shots(circuits, simulator.options.noise_model)
         return SamplerV2.from_backend(simulator, seed=seed, options={"run_options": {"method": method}})
 
     def run(
@@ -559,6 +559,14 @@ def _method(circuits: Sequence[Any], model: Any) -> str:
     """Of Aer: exact with the noise of a model, or of channels within circuits."""
     is_noisy = model is not None or any("kraus" in circuit.count_ops() for circuit in circuits)
     return "density_matrix" if is_noisy else "statevector"
+
+
+def _method_of_shots(circuits: Sequence[Any], model: Any) -> str:
+    """Of Aer: that which takes least time."""
+    if max(circuit.num_qubits for circuit in circuits) <= _LARGEST_DENSITY_MATRIX:
+        return _method(circuits, model)
+    depths = [circuit.depth(lambda gate: len(gate.qubits) == 2) for circuit in circuits]
+    return "matrix_product_state" if max(depths) <= _SHALLOW else "automatic"
 
 
 def _on_own_wires(word: PauliWord) -> tuple[Any, list[int]]:
