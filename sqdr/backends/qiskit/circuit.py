@@ -107,7 +107,7 @@ class QiskitCircuit(ReuploadCircuit):
         self.invert_readout = bool(invert_readout)
         self.zero_noise = None if zero_noise is None else factory_of(zero_noise)
         self.optimization_level = check_integer("optimization_level", optimization_level, 0, 3)
-        if layout is not None and (isinstance(layout, str) or not isinstance(layout, Sequence)):
+        if layout is not None and not isinstance(layout, Sequence):
             raise argument_error("layout", "be a list of qubits or None", f"is {layout!r}")
         self.layout = None if layout is None else [check_integer("layout", q, 0) for q in layout]
         self.seed = None if seed is None else check_seed("seed", seed)

@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any, cast
 
 import numpy as np
@@ -23,6 +24,7 @@ from qiskit.transpiler import InstructionProperties, Target, generate_preset_pas
 from sqdr.ansatz import PauliWord
 from sqdr.backends.words import Readout, axes_of_measurement, measured_together
 from sqdr.errors import JobError, MissingPackageError
+from sqdr.noise import Calibration
 from sqdr.noise.target import snapshot
 from sqdr.validation import argument_error
 
@@ -151,6 +153,11 @@ class Device(ABC):
             circuit = self._prepared[key] = self._passes.run(circuit)
         return circuit
 
+    @cached_property
+    def calibration(self) -> Calibration:
+        """What Qiskit knows of the backend; ValueError if it has another entangling gate than usual."""
+        return Calibration.from_qiskit(self.backend)
+
     def finished(self, start: Callable[[], Any]) -> Any:
         """The result of a job.
 
@@ -250,9 +257,9 @@ class Sampling(Device):
         """
         if self.backend is None:
             return program.misread
-        qubits = _qubits_of_wires(program, circuit)
-        zero, one = zip(*(readout_of(self.backend, qubit) for qubit in qubits), strict=True)
-        return np.array(zero), np.array(one)
+        on = [self.calibration.qubits[qubit] for qubit in _qubits_of_wires(program, circuit)]
+        zero = np.array([qubit.prob_meas1_prep0 for qubit in on])
+        return zero, np.array([qubit.prob_meas0_prep1 for qubit in on])
 
 
 class Estimating(Device):
@@ -403,12 +410,13 @@ class Snapshot(Aer):
             aer = _aer()
             from qiskit_aer.noise import NoiseModel, device
 
-            part = _part_of(self.backend, cast(tuple[int, ...], qubits))
+            on = cast(tuple[int, ...], qubits)
+            part = _part_of(self.backend.target, self.calibration, on)
             model = NoiseModel(basis_gates=list(part.operation_names))
             for qubit, error in device.basic_device_readout_errors(target=part):
                 model.add_readout_error(error, qubit)
-            for name, on, error in device.basic_device_gate_errors(target=part):
-                model.add_quantum_error(error, name, on)
+            for name, places, error in device.basic_device_gate_errors(target=part):
+                model.add_quantum_error(error, name, places)
             self._simulators[qubits] = aer.AerSimulator(noise_model=model)
         return self._simulators[qubits]
 
@@ -456,20 +464,28 @@ def device_of(given: Any, *options: Any) -> Device:
     return Sampler(sampler, True, given.name, given, *options)
 
 
-def _part_of(backend: Any, qubits: tuple[int, ...]) -> Any:
-    """The target of a snapshot on some qubits, numbered anew, with both readout errors of each."""
-    target, place = backend.target, {qubit: place for place, qubit in enumerate(qubits)}
+def _part_of(target: Any, calibration: Calibration, qubits: tuple[int, ...]) -> Any:
+    """A target on some qubits, numbered anew, with both readout errors of each."""
+    place = {qubit: place for place, qubit in enumerate(qubits)}
     properties = target.qubit_properties
     properties = None if properties is None else [properties[qubit] for qubit in qubits]
     part = Target(num_qubits=len(qubits), dt=target.dt, qubit_properties=properties)
     for name in target.operation_names:
         known = {on: p for on, p in (target[name] or {}).items() if on and place.keys() >= set(on)}
         if name == "measure":
-            known = {on: _both_directions(backend, on[0], p) for on, p in known.items()}
+            known = {on: _both_directions(calibration, on[0], p) for on, p in known.items()}
         if known and name not in ("delay", "reset"):
             here = {tuple(place[qubit] for qubit in on): p for on, p in known.items()}
             part.add_instruction(target.operation_from_name(name), here)
     return part
+
+
+def _both_directions(calibration: Calibration, qubit: int, known: Any) -> Any:
+    """Properties of a measurement with what Aer reads of them, and targets leave out."""
+    properties = InstructionProperties(error=known.error, duration=known.duration)
+    properties.prob_meas1_prep0 = calibration.qubits[qubit].prob_meas1_prep0
+    properties.prob_meas0_prep1 = calibration.qubits[qubit].prob_meas0_prep1
+    return properties
 
 
 def _compact(circuits: Sequence[Any]) -> tuple[list[Any], tuple[int, ...]]:
@@ -485,26 +501,6 @@ def _compact(circuits: Sequence[Any]) -> tuple[list[Any], tuple[int, ...]]:
                 smaller.append(instruction.operation, at, instruction.clbits)
         compact.append(smaller)
     return compact, qubits
-
-
-def _both_directions(backend: Any, qubit: int, known: Any) -> Any:
-    """Properties of a measurement with what Aer reads of them, and targets leave out."""
-    properties = InstructionProperties(error=known.error, duration=known.duration)
-    properties.prob_meas1_prep0, properties.prob_meas0_prep1 = readout_of(backend, qubit)
-    return properties
-
-
-def readout_of(backend: Any, qubit: int) -> tuple[float, float]:
-    """The probabilities that a qubit's 0 is read as 1 and its 1 as 0, as a backend knows them."""
-    properties = backend.properties() if hasattr(backend, "properties") else None
-    found = {} if properties is None else properties.qubit_property(qubit)
-    names = "prob_meas1_prep0", "prob_meas0_prep1"
-    if all(name in found for name in names):
-        zero, one = (float(found[name][0]) for name in names)
-        return zero, one
-    measured = (backend.target["measure"] or {}).get((qubit,))
-    error = 0.0 if measured is None or measured.error is None else float(measured.error)
-    return error, error
 
 
 def _aer() -> Any:
