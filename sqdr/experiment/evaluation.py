@@ -220,15 +220,8 @@ def _on_device(saved: SQDR_CNN, options: EvaluationOptions, name: str) -> list[_
     layout = list(options.layout) or None
     probe: Any = saved.to_backend("qiskit", device=name, layout=layout, **on_device).quantum
     calibration = Calibration.from_qiskit(probe.backend)
-    wires = layout or calibration.best_wires(circuit.n_wires, circuit.entanglement)
-    words = set(circuit.ansatz.encoding + circuit.ansatz.rotation)
-    noise = calibration.noise_model(
-        wires,
-        circuit.entanglement,
-        n_blocks=circuit.n_blocks,
-        entangler=circuit.entangler,
-        pulses=0 if words == {"Z"} else 2,
-    )
+    wires = layout or calibration.best_wires(circuit.n_wires, circuit.pairs)
+    noise = calibration.of_circuit(circuit.ansatz, wires)
     on_device |= {"device": probe.backend, "layout": wires}
     measured = f"{name} on qubits {', '.join(map(str, wires))}, {options.shots} shots"
     cases = [

@@ -130,15 +130,16 @@ class Calibration:
             return Calibration.from_file(device)
         return Calibration.from_qiskit(snapshot(device))
 
-    def of_circuit(self, ansatz: Ansatz) -> NoiseModel:
-        """The noise of a circuit on its best wires: `best_wires`, then `noise_model`.
+    def of_circuit(self, ansatz: Ansatz, wires: Sequence[int] | None = None) -> NoiseModel:
+        """The noise of a circuit; see `noise_model`.
 
         Args:
             ansatz (Ansatz): of the circuit; `circuit.ansatz`.
+            wires (sequence of ints or None): the qubit of each wire. Default: None, `best_wires`.
         """
         turns = set(ansatz.encoding + ansatz.rotation) - {"Z"}
         return self.noise_model(
-            self.best_wires(ansatz.n_wires, ansatz.pairs),
+            self.best_wires(ansatz.n_wires, ansatz.pairs) if wires is None else wires,
             ansatz.pairs,
             n_blocks=ansatz.n_blocks,
             entangler=ansatz.entangler,
