@@ -161,6 +161,18 @@ def test_shots_scatter_around_exact_values(make):
     assert not torch.equal(found, exact)
 
 
+@pytest.mark.parametrize("primitive", ["SamplerV2", "EstimatorV2"])
+def test_primitives_of_a_provider_run_on_their_device(primitive, manila):
+    """Those of Qiskit's runtime, on a snapshot; circuits reach it as it takes them."""
+    torch.manual_seed(0)
+    runtime = pytest.importorskip("qiskit_ibm_runtime")
+    options = {"layout": [1, 2, 3], "observables": ["Z0", "X1 Y2"]}
+    exact = circuit_of(device=manila, **options)(angles_of())
+    device = getattr(runtime, primitive)(mode=manila)
+    found = circuit_of(device=device, **options, shots=10_000)(angles_of())
+    torch.testing.assert_close(found, exact, rtol=0, atol=5 / 100)
+
+
 @pytest.mark.parametrize(
     ("n_blocks", "noise"),
     [(2, sqdr.NoiseModel((sqdr.AmplitudeDamping(0.05),), (), 0.02)), (11, None)],
