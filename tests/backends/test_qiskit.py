@@ -22,6 +22,10 @@ from qiskit.primitives import BackendSamplerV2, StatevectorEstimator, Statevecto
 from qiskit.providers.fake_provider import GenericBackendV2  # noqa: E402
 from qiskit.quantum_info import SparsePauliOp  # noqa: E402
 
+from sqdr.backends.qiskit.mitigation import _folded  # noqa: E402
+from sqdr.backends.qiskit.programs import Channels  # noqa: E402
+from sqdr.backends.qiskit.programs import circuit_of as made_of  # noqa: E402
+
 CASE = Case(3, 2)
 NOISY = Case(3, 2, "linear", *ALL_NOISE)
 #: Of every axis, and of two wires.
@@ -456,6 +460,13 @@ def with_line(monkeypatch):
 
 
 WITH_LINE = pytest.mark.usefixtures("with_line")
+
+
+def test_folded_circuits_are_kept_apart():
+    """So that a transpiler does not take a circuit and its inverse for nothing."""
+    folded = _folded(made_of(circuit_of().ansatz, sqdr.NoiseModel(), Channels()), 5)
+    expected = {"u": 5 * 6, "cz": 5 * 2, "barrier": 4}
+    assert {name: folded.count_ops()[name] for name in expected} == expected
 
 
 @WITH_LINE
