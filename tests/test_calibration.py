@@ -77,7 +77,7 @@ def test_relaxation_explains_a_small_error_alone():
 
 @pytest.mark.parametrize("gate", ["cx", "ecr"])
 def test_a_target_relaxes_with_x_and_z_exchanged(gate):
-    _, _, _, _, kraus = line(2, gate).noise_model([0, 1]).after_entangler
+    *_, kraus = line(2, gate).noise_model([0, 1]).after_entangler
     first, second = (QiskitKraus(list(k.numpy())) for k in kraus.kraus_operators())
     turned = SuperOp(np.kron(*[np.array([[1, 1], [1, -1]]) / math.sqrt(2)] * 2))
     expected = turned.compose(SuperOp(thermal_relaxation_error(100.0, 80.0, 0.07))).compose(turned)

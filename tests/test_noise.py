@@ -704,8 +704,9 @@ def test_noise_in_words(noise, words):
 
 
 def test_the_strengths_of_many_wires_take_one_line():
-    words = sqdr.NoiseModel((sqdr.BitFlip([0.125] * 1000),)).in_words()
-    assert words == "BitFlip [0.125, 0.125, 0.125, ..., 0.125, 0.125, 0.125] after rotations"
+    channels = sqdr.BitFlip([0.125] * 1000), sqdr.PhaseFlip(nn.Parameter(torch.linspace(0, 0.5, 5)))
+    words = sqdr.NoiseModel(channels).in_words()
+    assert words == "BitFlip 0.125, PhaseFlip Parameter of 0 to 0.5 after rotations"
 
 
 @pytest.mark.parametrize("strength", [np.True_, b"0", np.complex128(0.1 + 0.5j)])

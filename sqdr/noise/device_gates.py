@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -117,13 +117,13 @@ class WireNoise:
 def channels(wires: Sequence[WireNoise]) -> tuple[Channel, ...]:
     """The noise of the wires of a layer, but for that of pairs."""
     relaxed = [relaxation(wire.qubit, wire.time).channels() for wire in wires]
-    found: list[Channel] = [
-        Depolarizing([3 / 4 * (1 - wire.kept) for wire in wires]),
-        AmplitudeDamping([damping for damping, _ in relaxed]),
-        PhaseDamping([dephasing for _, dephasing in relaxed]),
-    ]
-    if any(wire.spread < 1 for wire in wires):
-        found.append(PhaseFlip([(1 - wire.spread) / 2 for wire in wires]))
+    strengths: dict[Callable[[list[float]], Channel], list[float]] = {
+        Depolarizing: [3 / 4 * (1 - wire.kept) for wire in wires],
+        AmplitudeDamping: [damping for damping, _ in relaxed],
+        PhaseDamping: [dephasing for _, dephasing in relaxed],
+        PhaseFlip: [(1 - wire.spread) / 2 for wire in wires],
+    }
+    found = [channel(of_wires) for channel, of_wires in strengths.items() if any(of_wires)]
     if any(wire.turned for wire in wires):
         found.append(Kraus([_turned(wire) for wire in wires]))
     return tuple(found)

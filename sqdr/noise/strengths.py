@@ -199,8 +199,15 @@ def from_plain(argument: str, plain: Any) -> Any:
     raise argument_error(argument, must, f"is {plain!r}")
 
 
+#: Of the values for each wire, as many as are listed in short.
+_MOST_LISTED = 4
+
+
 def shown(strength: Any, digits: int | None = None) -> str:
-    """A strength as text: numbers in full or to so many digits, those of tensors to four."""
+    """A strength as text: numbers in full, those of tensors to four digits.
+
+    With `digits`, which numbers have, it is in short: from five values on the least and the largest.
+    """
     if isinstance(strength, float) and digits is not None:
         return f"{strength:.{digits}g}"
     if not isinstance(strength, Tensor):
@@ -209,6 +216,9 @@ def shown(strength: Any, digits: int | None = None) -> str:
         values = f"{tuple(strength.shape)} without values"
     else:
         array = strength.detach().cpu().double().numpy()
+        if digits is not None and array.size > _MOST_LISTED:
+            ends = dict.fromkeys(f"{end:.{digits}g}" for end in (array.min(), array.max()))
+            return f"{'Parameter of ' if is_trained(strength) else ''}{' to '.join(ends)}"
         values = np.array2string(
             array,
             max_line_width=sys.maxsize,
