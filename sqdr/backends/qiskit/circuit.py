@@ -194,10 +194,10 @@ class QiskitCircuit(ReuploadCircuit):
         self,
         samples: int,  # noqa: ARG002
         dtype: torch.dtype,
-        device: torch.device,
+        device: torch.device,  # noqa: ARG002
         needs_gradient: bool,
     ) -> None:
-        super().refuse_beyond_memory(1, dtype, device, needs_gradient)
+        super().refuse_beyond_memory(1, dtype, torch.device("cpu"), needs_gradient)
 
     def __getstate__(self) -> dict[str, Any]:
         return self.__dict__ | {"_runs_on": None}
