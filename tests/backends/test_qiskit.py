@@ -12,6 +12,7 @@ import torch
 from torch import nn
 
 import sqdr
+from sqdr.gates import turns_of
 from sqdr.testing.cases import ALL_NOISE, Case
 
 qiskit = pytest.importorskip("qiskit")
@@ -20,10 +21,11 @@ fake_provider = pytest.importorskip("qiskit_ibm_runtime.fake_provider")
 
 from qiskit.primitives import BackendSamplerV2, StatevectorEstimator, StatevectorSampler  # noqa: E402
 from qiskit.providers.fake_provider import GenericBackendV2  # noqa: E402
-from qiskit.quantum_info import SparsePauliOp  # noqa: E402
+from qiskit.quantum_info import SparsePauliOp, Statevector  # noqa: E402
 
+from sqdr.backends.qiskit.circuit import _Inputs, _rows  # noqa: E402
 from sqdr.backends.qiskit.mitigation import _folded  # noqa: E402
-from sqdr.backends.qiskit.programs import Channels  # noqa: E402
+from sqdr.backends.qiskit.programs import Channels, Layer  # noqa: E402
 from sqdr.backends.qiskit.programs import circuit_of as made_of  # noqa: E402
 
 CASE = Case(3, 2)
@@ -58,7 +60,7 @@ def by_aer_alone(backend, circuit, angles, layout):
     simulator = aer.AerSimulator.from_backend(backend, method="density_matrix", enable_truncation=False)
     values = []
     for program in circuit.to_qiskit(angles):
-        on_device = qiskit.transpile(program, backend, initial_layout=layout, optimization_level=0)
+        on_device = qiskit.transpile(program, backend, initial_layout=layout, optimization_level=1)
         for index, word in enumerate(circuit.ansatz.observables):
             operator = SparsePauliOp("".join(letter for _, letter in reversed(word)))
             qubits = [on_device.layout.final_index_layout()[wire] for wire, _ in word]
@@ -71,7 +73,7 @@ def by_aer_alone(backend, circuit, angles, layout):
 def test_a_snapshot_is_simulated_with_the_noise_of_the_device(manila):
     layout = [3, 2, 1]
     words = ["Z0", "Z1", "Z2", "X1 Y2", "Z1 Z2"]
-    options = {"device": manila, "layout": layout, "optimization_level": 0}
+    options = {"device": manila, "layout": layout}
     circuit = circuit_of(**options, observables=[*words, "X1", "Y2"])
     found = circuit(angles_of()).detach().numpy().T
     z0, z1, z2, xy, zz, x1, y2 = by_aer_alone(manila, circuit, angles_of(), layout).T
@@ -97,6 +99,44 @@ def test_a_wire_that_nobody_observes_changes_nothing(entanglement, options):
     some = circuit_of(case, **options, observables=["X2", "Z0"])
     all_wires = circuit_of(case, **options, observables=["X2", "Z0", "Y1"])
     torch.testing.assert_close(some(angles_of()), all_wires(angles_of())[:, :2], rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize("gate", ["cz", "cx"])
+@pytest.mark.parametrize("entangler", ["CZ", "ZZ"])
+@pytest.mark.parametrize("entanglement", ["linear", "circular", "full", [(2, 0), (1, 2)]], ids=str)
+def test_a_layer_in_either_gate_is_the_same(entanglement, entangler, gate):
+    """Hadamards around the gates of a device join the rotations beside them."""
+    torch.manual_seed(0)
+    options = {"entanglement": entanglement, "entangler": entangler, "observables": ["X0 Y1", "Z2"]}
+    exact = sqdr.create_circuit("native", 3, 3, dtype=torch.float64, **options)
+    angles = 6 * torch.rand(2, 9, dtype=torch.float64)
+    layer, couplings = Layer(exact.ansatz, gate), exact.couplings_for(angles).detach()
+    circuit = made_of(exact.ansatz, sqdr.NoiseModel(), Channels(), layer)
+    assert {name for name in circuit.count_ops() if len(name) == 2} & {"cz", "cx"} == {gate}
+    turns = turns_of(exact.ansatz, angles.reshape(2, 3, 3), exact.weights.detach())
+    rows = _rows(_Inputs(turns, couplings, {}), layer)
+    found = [
+        [
+            Statevector(circuit.assign_parameters(row)).expectation_value(SparsePauliOp(word)).real
+            for word in ("IYX", "ZII")
+        ]
+        for row in rows
+    ]
+    np.testing.assert_allclose(found, exact(angles).detach(), rtol=0, atol=1e-10)
+
+
+@pytest.mark.parametrize(
+    ("device", "pulses", "gates"),
+    [("FakeManilaV2", 2 * 6 + 1, {"cx": 2}), ("FakeTorino", 2 * 6, {"cz": 2})],
+)
+def test_a_rotation_takes_two_pulses(device, pulses, gates):
+    """Of a chain in CX, only the wire between two gates has a pulse more."""
+    circuit = circuit_of(device=device, layout=[0, 1, 2], shots=10)
+    circuit(angles_of())
+    (prepared,) = circuit.running_on()._prepared.values()
+    counts = prepared.count_ops()
+    assert counts["sx"] + counts.get("x", 0) == pulses
+    assert {gate: counts[gate] for gate in gates} == gates
 
 
 def test_shots_of_a_snapshot_scatter_around_its_exact_values(manila):
@@ -165,7 +205,7 @@ def test_shots_scatter_around_exact_values(make):
     assert not torch.equal(found, exact)
 
 
-@pytest.mark.parametrize("primitive", ["SamplerV2", "EstimatorV2"])
+@pytest.mark.parametrize("primitive", ["Sampler", "Estimator"])
 def test_primitives_of_a_provider_run_on_their_device(primitive, manila):
     """Those of Qiskit's runtime, on a snapshot; circuits reach it as it takes them."""
     torch.manual_seed(0)
@@ -417,7 +457,7 @@ def test_inverted_shots_scatter_around_values_without_readout_error():
 def test_inverted_readout_errors_of_a_snapshot_are_gone(shots, manila):
     torch.manual_seed(0)
     layout = [3, 2, 1]
-    options = {"device": manila, "layout": layout, "optimization_level": 0, "invert_readout": True}
+    options = {"device": manila, "layout": layout, "invert_readout": True}
     circuit = circuit_of(**options, observables=["X1 Y2", "Z0"], shots=shots)
     expected = by_aer_alone(manila, circuit, angles_of(), layout)
     atol = 1e-9 if shots is None else 0.05
@@ -464,7 +504,8 @@ WITH_LINE = pytest.mark.usefixtures("with_line")
 
 def test_folded_circuits_are_kept_apart():
     """So that a transpiler does not take a circuit and its inverse for nothing."""
-    folded = _folded(made_of(circuit_of().ansatz, sqdr.NoiseModel(), Channels()), 5)
+    ansatz = circuit_of().ansatz
+    folded = _folded(made_of(ansatz, sqdr.NoiseModel(), Channels(), Layer(ansatz, "cz")), 5)
     expected = {"u": 5 * 6, "cz": 5 * 2, "barrier": 4}
     assert {name: folded.count_ops()[name] for name in expected} == expected
 

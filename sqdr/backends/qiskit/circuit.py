@@ -15,7 +15,7 @@ from torch.autograd.function import once_differentiable
 
 from sqdr.backends.qiskit.devices import Array, Device, Program, device_of
 from sqdr.backends.qiskit.mitigation import extrapolated, factory_of
-from sqdr.backends.qiskit.programs import Channels, circuit_of, misread_probabilities
+from sqdr.backends.qiskit.programs import Channels, Layer, circuit_of, misread_probabilities
 from sqdr.backends.shifts import RULE_OF_LINEAR, rule_of_damping
 from sqdr.circuit import FAMILY_CAPABILITIES, Capability, ReuploadCircuit
 from sqdr.gates import angles_of_u3, then, turns_of
@@ -378,13 +378,14 @@ class _Work:
             of_noise.setdefault(key, []).append(index)
         ansatz, channels = self.circuit.ansatz, Channels()
         with _QISKIT:
+            device, factory = self.circuit.running_on(), self.circuit.zero_noise
+            layer = Layer(ansatz, device.entangler(ansatz))
             programs = []
             for indices in of_noise.values():
                 noise = self.noise.with_strengths(parts[indices[0]].strengths)
-                rows = np.concatenate([_rows(parts[index]) for index in indices])
+                rows = np.concatenate([_rows(parts[index], layer) for index in indices])
                 misread = misread_probabilities(noise, ansatz.n_wires)
-                programs.append(Program(circuit_of(ansatz, noise, channels), rows, misread))
-            device, factory = self.circuit.running_on(), self.circuit.zero_noise
+                programs.append(Program(circuit_of(ansatz, noise, channels, layer), rows, misread))
             run = device.run if factory is None else partial(extrapolated, factory, device)
             results = run(programs, ansatz.observables, self.shots, seed)
         found: dict[int, Tensor] = {}
@@ -395,9 +396,9 @@ class _Work:
         return [found[index] for index in range(len(parts))]
 
 
-def _rows(inputs: _Inputs) -> Array:
+def _rows(inputs: _Inputs, layer: Layer) -> Array:
     """Values of the parameters of `circuit_of`, a row for each sample."""
-    turns = angles_of_u3(inputs.turns).flatten(1)
+    turns = angles_of_u3(layer.joined(inputs.turns)).flatten(1)
     couplings = inputs.couplings.flatten().expand(len(turns), -1)
     rows: Array = torch.cat((turns, couplings), dim=1).numpy()
     return rows

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, cast
+from typing import Any, Literal, cast
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from qiskit.providers import BackendV2
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import InstructionProperties, Target, generate_preset_pass_manager
 
-from sqdr.ansatz import PauliWord
+from sqdr.ansatz import Ansatz, PauliWord
 from sqdr.backends.words import Readout, axes_of_measurement, measured_together
 from sqdr.errors import JobError, MissingPackageError
 from sqdr.noise import Calibration
@@ -135,6 +135,13 @@ class Device(ABC):
         Raises:
             JobError: if the job fails, is cancelled, or comes back with fewer values.
         """
+
+    def entangler(self, ansatz: Ansatz) -> Literal["cz", "cx"]:
+        """The gate on pairs that circuits are written in: the device's own, or one like it."""
+        own: Literal["cz", "cx"] = "cz" if ansatz.entangler == "CZ" else "cx"
+        if self.backend is None or own in self.backend.operation_names:
+            return own
+        return "cz" if "cz" in self.backend.operation_names else "cx"
 
     def prepare(self, program: Program, axes: Sequence[str] = ()) -> Any:
         """The circuit as the device takes it, measured along an axis of each wire if there are any."""
@@ -454,9 +461,9 @@ def device_of(given: Any, *options: Any) -> Device:
     if type(given).__module__.startswith("qiskit_ibm_runtime.fake_provider"):
         return Snapshot(given.name, given, *options)
     if type(given).__module__.startswith("qiskit_ibm_runtime"):  # whose devices have no `run`
-        from qiskit_ibm_runtime import SamplerV2
+        from qiskit_ibm_runtime import Sampler as RuntimeSampler
 
-        return Sampler(lambda _: SamplerV2(mode=given), True, given.name, given, *options)
+        return Sampler(lambda _: RuntimeSampler(mode=given), True, given.name, given, *options)
 
     def sampler(seed: int) -> Any:
         return BackendSamplerV2(backend=given, options={"seed_simulator": seed})

@@ -10,10 +10,14 @@ from qiskit.circuit import ParameterVector
 from qiskit.quantum_info import Kraus
 from torch import Tensor
 
-from sqdr.ansatz import Ansatz
+from sqdr.ansatz import Ansatz, in_rounds
 from sqdr.backends.qiskit.devices import Array
-from sqdr.export import add_gates, entangler_of
+from sqdr.export import add_gates
+from sqdr.gates import then
 from sqdr.noise import NoiseModel, NoiseProcess, Number, ReadoutError, TwoWireDepolarizing
+
+#: As a quaternion.
+_HADAMARD = torch.tensor([0.0, 0.5**0.5, 0.0, 0.5**0.5], dtype=torch.float64, device="cpu")
 
 
 class Channels:
@@ -30,11 +34,54 @@ class Channels:
         return self._made[key]
 
 
-def circuit_of(ansatz: Ansatz, noise: NoiseModel, channels: Channels) -> Any:
+class Layer:
+    """An entangling layer in the gate that a device has.
+
+    CZ is CX between two Hadamards of its second wire, and the other way round. Those before the first
+    and after the last gate of a wire join the rotations of the blocks beside; only the others stay.
+
+    Args:
+        ansatz (Ansatz): of the circuit.
+        gate (str): "cz" or "cx".
+
+    Attributes:
+        gates (list of (name, place of the pair whose coupling is the angle, or None, wires)): the rest.
+        first, last (lists of ints): the wires that begin and end with a Hadamard.
+    """
+
+    def __init__(self, ansatz: Ansatz, gate: str) -> None:
+        self.gates: list[tuple[str, int | None, tuple[int, ...]]] = []
+        is_cz, is_native_cz = ansatz.entangler == "CZ", gate == "cz"
+        begins: dict[int, bool] = {}
+        turned: dict[int, bool] = {}
+        for place in in_rounds(ansatz.pairs):
+            pair = ansatz.pairs[place]
+            for wire, turns in zip(pair, (False, is_cz != is_native_cz), strict=True):
+                begins.setdefault(wire, turns)
+                if turned.setdefault(wire, turns) != turns:
+                    self.gates.append(("h", None, (wire,)))
+                    turned[wire] = turns
+            self.gates.append((gate, None, pair))
+            if not is_cz:
+                self.gates.append(("rx" if is_native_cz else "rz", place, pair[1:]))
+                self.gates.append((gate, None, pair))
+        self.first = [wire for wire, turns in begins.items() if turns]
+        self.last = [wire for wire, turns in turned.items() if turns]
+
+    def joined(self, turns: Tensor) -> Tensor:
+        """Rotations (batch, n_blocks, n_wires, 4) with the Hadamards that join them, as quaternions."""
+        turns = turns.clone()
+        turns[:, :-1, self.first] = then(turns[:, :-1, self.first], _HADAMARD)
+        turns[:, 1:, self.last] = then(_HADAMARD, turns[:, 1:, self.last])
+        return turns
+
+
+def circuit_of(ansatz: Ansatz, noise: NoiseModel, channels: Channels, layer: Layer) -> Any:
     """The circuit up to its measurement, rotations of a wire in a block being one gate.
 
     Args:
         ansatz (Ansatz): of the circuit.
+        layer (Layer): its entangling layer.
         noise (NoiseModel): whose strengths are floats, or Tensors of shape (n_blocks, places).
         channels (Channels): where instructions are kept.
 
@@ -64,8 +111,9 @@ def circuit_of(ansatz: Ansatz, noise: NoiseModel, channels: Channels) -> Any:
         if block == n_blocks - 1:
             continue
         first = n_angles + block * n_pairs
-        of_block = {block: parameters[first : first + n_pairs]}
-        add_gates(circuit, entangler_of(ansatz, block, of_block))
+        couplings = parameters[first : first + n_pairs]
+        for name, pair, wires in layer.gates:
+            add_gates(circuit, [(name, () if pair is None else (couplings[pair],), wires)])
         for process in noise.after_entangler:
             on_pairs = isinstance(process, TwoWireDepolarizing)
             places = ansatz.pairs if on_pairs else [(wire,) for wire in range(n_wires)]
