@@ -635,6 +635,25 @@ def test_kernels_do_it(method, n_wires, n_blocks, entanglement, noise, monkeypat
     )
 
 
+#: Words of one to three wires, next to each other and not, with neighbours in common and without.
+WORDS = ["Z0 Z1", "X1 Y2", "Z3", "X0 Y1 X2", "Y0 X2", "X0 Z3", "Y2"]
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("entangler", ["CZ", "ZZ"])
+@pytest.mark.parametrize(("method", "n_blocks"), [("closed-form", 2)])
+@pytest.mark.parametrize("entanglement", ["linear", "circular", [(0, 1), (0, 3), (2, 3)]], ids=str)
+def test_kernels_of_words(entanglement, method, n_blocks, entangler, noise, monkeypatch):
+    options = {"entanglement": entanglement, "entangler": entangler, "observables": WORDS}
+    circuit = make_circuit(4, n_blocks, noise=noise, method=method, **options)
+    angles = draw_angles(4, 9)
+    with kernels.switched_off():
+        expected = values_and_gradients(circuit, angles)
+    monkeypatch.setattr(circuit._method, "values", None)
+    found = values_and_gradients(circuit, angles)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+
+
 @pytest.mark.parametrize("n_wires", [5, 12])
 def test_a_statevector_of_one_sample_alone(n_wires):
     circuit = make_circuit(n_wires, 3, entanglement="circular", method="dense")

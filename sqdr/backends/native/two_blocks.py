@@ -33,6 +33,9 @@ from sqdr.noise import (
     stack,
 )
 
+#: Multiply-adds for words, beyond which it takes long to work out what kernels are to do.
+_MOST_FOR_KERNELS = 10**6
+
 Neighbours = Callable[[Tensor], tuple[Tensor, Tensor]]
 
 
@@ -130,7 +133,11 @@ class TwoBlocks(Method):
 
     def kernels(self) -> Evaluation | None:
         if self.shape.most_factors > 1:
-            return None
+            if self.shape.n_pair_noises or cost_of_words(self.shape) > _MOST_FOR_KERNELS:
+                return None
+            from sqdr.backends.native.kernels.two_blocks_words import WordsOfTwoBlocksByKernels
+
+            return WordsOfTwoBlocksByKernels(self)
         if self.shape.has_couplings:
             from sqdr.backends.native.kernels.two_blocks_turned import TurnedTwoBlocksByKernels
 

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from sqdr.backends.native.kernels.matrices import MatrixEvaluation
+from sqdr.backends.native.kernels.sums import run, run_back
 from sqdr.backends.native.kernels.tiles import Array
 from sqdr.backends.native.method import Method
 from sqdr.compilation import kernel
@@ -191,7 +192,7 @@ def causal_cone(
     for tile in range(len(values)):
         for first in range(0, n_wires, wires - 2 * reach):
             _fill(matrices[tile], first - reach, n_wires, ring, reach + 1, room)
-            _run(stages, factors, signs, room)
+            run(stages, factors, signs, room)
             for wire in range(first, min(first + wires - 2 * reach, n_wires)):
                 store(values[tile], wire, load(room[len(room) - 1], wire - first + reach))
 
@@ -221,12 +222,12 @@ def causal_cone_backward(
         into = grad_matrices[tile]
         for first in range(0, n_wires, wires - 2 * reach):
             _fill(matrices[tile], first - reach, n_wires, ring, reach + 1, room)
-            _run(stages, factors, signs, room)
+            run(stages, factors, signs, room)
             for row in range(len(grads) * wires):
                 store(grads, row, none)
             for wire in range(first, min(first + wires - 2 * reach, n_wires)):
                 store(grads[len(room) - 1], wire - first + reach, load(grad[tile], wire))
-            _run_back(stages, factors, signs, room, grads)
+            run_back(stages, factors, signs, room, grads)
             for place in range(wires):
                 wire = first - reach + place
                 if ring:
@@ -254,55 +255,6 @@ def _fill(of: Array, first: int, n_wires: int, ring: bool, n_blocks: int, room: 
                 store(room[1 + entry], place, one)
             else:
                 store(room[1 + entry], place, one - one)
-
-
-@kernel
-def _run(stages: Array, factors: Array, signs: Array, room: Array) -> None:
-    wires = room.shape[1]
-    for stage in range(len(stages)):
-        out, n_sums, n_terms, term = (
-            stages[stage, 0],
-            stages[stage, 1],
-            stages[stage, 2],
-            stages[stage, 3],
-        )
-        one, other, margin = stages[stage, 4], stages[stage, 5], stages[stage, 6]
-        for number in range(n_sums):
-            start = term + number * n_terms
-            for wire in range(margin, wires - margin):
-                total = zeros_of(room)
-                for place in range(start, start + n_terms):
-                    if signs[place] != 0:
-                        first = load(room, factors[place, 0] * wires + wire + one)
-                        second = load(room, factors[place, 1] * wires + wire + other)
-                        total += signs[place] * first * second
-                store(room, (out + number) * wires + wire, total)
-
-
-@kernel
-def _run_back(stages: Array, factors: Array, signs: Array, room: Array, grads: Array) -> None:
-    """Add the gradients by all variables, given that by the last."""
-    wires = room.shape[1]
-    for back in range(len(stages)):
-        stage = len(stages) - 1 - back
-        out, n_sums, n_terms, term = (
-            stages[stage, 0],
-            stages[stage, 1],
-            stages[stage, 2],
-            stages[stage, 3],
-        )
-        one, other, margin = stages[stage, 4], stages[stage, 5], stages[stage, 6]
-        for number in range(n_sums):
-            start = term + number * n_terms
-            for wire in range(margin, wires - margin):
-                grad = load(grads, (out + number) * wires + wire)
-                for place in range(start, start + n_terms):
-                    if signs[place] != 0:
-                        share = signs[place] * grad
-                        first = factors[place, 0] * wires + wire + one
-                        second = factors[place, 1] * wires + wire + other
-                        store(grads, first, load(grads, first) + share * load(room, second))
-                        store(grads, second, load(grads, second) + share * load(room, first))
 
 
 class CausalConeByKernels(MatrixEvaluation):

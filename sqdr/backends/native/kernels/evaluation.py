@@ -61,15 +61,17 @@ class KernelEvaluation(ABC):
         self.method = method
         self.shape = method.shape
         self.known_noise: tuple[Tensor | None, Array] = None, np.empty(0)
-        #: Places of words and their wires, for each letter; None if all words are the wires in order.
-        self._measured: dict[str, tuple[list[int], list[int]] | None] = {}
-        for letter in self.shape.letters:
+        #: Those that are measured as Z, one after the other, behind a quarter turn.
+        self.letters = ("Z",) if self.gives_words() else self.shape.letters
+        #: Places of words and their wires, for each letter; None if values are those of words in order.
+        self._measured: dict[str, tuple[list[int], list[int]] | None] = dict.fromkeys(self.letters)
+        for letter in () if self.gives_words() else self.letters:
             is_each_wire = self.shape.words == all_wires(letter, self.shape.n_wires)
             self._measured[letter] = None if is_each_wire else self.shape.measured_in(letter)
 
     @abstractmethod
     def values_of(self, quaternions: Array, given: Given, kept: Array | None) -> Array:
-        """<Z> of every wire.
+        """<Z> of every wire, or values of all words; see `gives_words`.
 
         Args:
             quaternions (Array of shape (tiles, 4 * n_blocks * n_wires, width)): by block and wire.
@@ -79,7 +81,7 @@ class KernelEvaluation(ABC):
                 (samples, numbers / width, width).
 
         Returns:
-            Array of shape (tiles, n_wires, width)
+            Array of shape (tiles, n_wires or words, width)
         """
 
     @abstractmethod
@@ -94,10 +96,14 @@ class KernelEvaluation(ABC):
         """Gradient by the quaternions, given that by the values.
 
         Args:
-            grad (Array of shape (tiles, n_wires, width))
+            grad (Array of shape (tiles, n_wires or words, width))
             quaternions, given, kept: as in `values_of`.
             sums (Sums): the gradients by what is given are added.
         """
+
+    def gives_words(self) -> bool:
+        """Whether values are those of all words at once, not <Z> of every wire for each letter."""
+        return False
 
     def noise_for(self, letter: str, noise: Array) -> Array:  # noqa: ARG002
         """The noise where a letter is measured as Z, behind a quarter turn."""
@@ -121,7 +127,7 @@ class KernelEvaluation(ABC):
     def forward(self, *inputs: Tensor, keep: bool) -> tuple[Tensor, Tensors]:
         angles = inputs[0]
         batch = _Batch(self, *inputs)
-        letters = self.shape.letters
+        letters = self.letters
         values = angles.new_empty(batch.size, len(self.shape.words))
         into = values.numpy()
         numbers = self.kept_numbers() if keep else 0
@@ -149,7 +155,7 @@ class KernelEvaluation(ABC):
     ) -> Sequence[Tensor | None]:
         angles, weights, couplings, noise = inputs
         batch = _Batch(self, *inputs)
-        letters = self.shape.letters
+        letters = self.letters
         of_wires = [self._of_wires(_rows(grad, len(self.shape.words)), letter) for letter in letters]
         nothing = np.empty((batch.size, 0, 0), batch.dtype)
         arrays = [tensor.numpy() for tensor in kept] if kept else [nothing] * len(letters)
