@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sqdr.bounds import MAX_FULL
-from sqdr.validation import argument_error
+from sqdr.validation import argument_error, check_boolean
 
 Entanglement = (
     Literal["none", "linear", "circular", "full"] | Sequence[Sequence[int]] | NDArray[np.integer[Any]]
@@ -80,16 +80,13 @@ class Ansatz:
             ValueError: if one is out of its domain.
         """
         chosen = FAMILY | family
-        scaling = chosen["scaling"]
-        if not isinstance(scaling, bool):
-            raise argument_error("scaling", "be True or False", f"is {scaling!r}")
         return cls(
             n_wires,
             n_blocks,
             axes_of("encoding", chosen["encoding"]),
             axes_of("rotation", chosen["rotation"]),
             one_of("inputs", chosen["inputs"], Inputs),
-            scaling,
+            check_boolean("scaling", chosen["scaling"]),
             one_of("entangler", chosen["entangler"], Entangler),
             entangled_pairs(chosen["entanglement"], n_wires),
             pauli_words(chosen["observables"], n_wires),

@@ -35,10 +35,16 @@ from sqdr.export import (
     qiskit_circuit,
 )
 from sqdr.gates import angles_of_u3, turns_of
-from sqdr.memory import check_memory
+from sqdr.memory import check_memory, check_size
 from sqdr.noise import Kraus, NoiseModel, Strength, check_probabilities, check_realised
 from sqdr.processes import Generator, home
-from sqdr.validation import argument_error, check_integer, check_number, check_real_tensor
+from sqdr.validation import (
+    argument_error,
+    check_boolean,
+    check_integer,
+    check_number,
+    check_real_tensor,
+)
 
 #: What backends may declare beyond the published circuit, exact, noiseless and in float32; see
 #: `ReuploadCircuit.capabilities`.
@@ -54,6 +60,8 @@ Capability = Literal[
 ]
 #: Those of a backend that evaluates every member of the family.
 FAMILY_CAPABILITIES: frozenset[Capability] = frozenset({"axes", "inputs", "couplings", "observables"})
+#: What the pairs of a chain and the observables take of Python's memory for each wire, at least.
+_BYTES_OF_A_WIRE = 200
 #: What stands for a backend: its name, or its class.
 Backend = Union[str, "type[ReuploadCircuit]"]
 
@@ -185,8 +193,11 @@ class ReuploadCircuit(nn.Module, ABC):
         if dtype not in (torch.float32, torch.float64):
             raise argument_error("dtype", "be torch.float32 or torch.float64", f"is {dtype}")
         axes = axes_of("encoding", encoding), axes_of("rotation", rotation)
-        self.weights = nn.Parameter(torch.empty(n_blocks, n_wires, len(axes[1]), dtype=dtype))
-        # After the weights, which torch refuses to make for more wires than memory can hold.
+        # Before the ansatz, whose pairs and words take more memory than the weights of a wire.
+        largest = "n_wires" if n_wires >= n_blocks else "n_blocks"
+        n_weights, cpu = n_blocks * n_wires * len(axes[1]), torch.device("cpu")
+        check_size("n_wires", n_wires, _BYTES_OF_A_WIRE, cpu, "pairs and observables")
+        check_size(largest, n_weights, dtype.itemsize, torch.get_default_device(), "weights")
         self._ansatz = Ansatz.chosen(
             n_wires,
             n_blocks,
@@ -216,6 +227,7 @@ class ReuploadCircuit(nn.Module, ABC):
             observables if is_letter else tuple(map(shown_word, self._ansatz.observables))
         )
         shapes = self._ansatz.shapes()
+        self.weights = nn.Parameter(torch.empty(shapes["weights"], dtype=dtype))
         for name in ("scales", "couplings"):
             tensor = torch.empty(shapes[name], dtype=dtype) if name in shapes else None
             self.register_parameter(name, None if tensor is None else nn.Parameter(tensor))
@@ -668,7 +680,7 @@ class ReuploadCircuit(nn.Module, ABC):
         Raises:
             ValueError: if the angles have another shape or are not finite, or there is no such version.
         """
-        version = check_version(version)
+        version, measure = check_version(version), check_boolean("measure", measure)
         return [openqasm(self.ansatz, gates, version, measure) for gates in self._gates(angles)]
 
     def to_qiskit(self, angles: Tensor, *, measure: bool = False) -> list[Any]:
@@ -685,6 +697,7 @@ class ReuploadCircuit(nn.Module, ABC):
             ValueError: if the angles have another shape or are not finite.
             MissingPackageError: if Qiskit is not installed.
         """
+        measure = check_boolean("measure", measure)
         return [qiskit_circuit(self.ansatz, gates, measure) for gates in self._gates(angles)]
 
     def to_pennylane(self) -> Callable[[Any], list[Any]]:

@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from sqdr.errors import MissingPackageError
-from sqdr.validation import argument_error
+from sqdr.validation import argument_error, check_boolean
 
 try:
     from PIL import Image, ImageOps
@@ -36,6 +36,9 @@ class ImageTransform:
     channels: int
     size: int | None
     invert: bool = False
+
+    def __post_init__(self) -> None:
+        check_boolean("invert", self.invert)
 
     def __call__(self, picture: Path | str | Image.Image) -> Tensor:
         """The image.

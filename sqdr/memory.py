@@ -47,6 +47,26 @@ def check_memory(
     raise argument_error(name, must, f"one sample needs {wanted}")
 
 
+def check_size(name: str, numbers: int, bytes_each: int, device: torch.device, what: str) -> None:
+    """Refuse a circuit whose own numbers need more memory than there is, before they are made.
+
+    Args:
+        name (str): the argument that must be smaller.
+        numbers (int): how many.
+        bytes_each (int): of one of them.
+        device (torch.device): where.
+        what (str): they are, for the message.
+
+    Raises:
+        ValueError: if they do not fit.
+    """
+    needed = numbers * bytes_each
+    available = available_bytes(device) if needed > UNCHECKED_BYTES else None
+    if available is not None and needed > available:
+        but = f"{what} need {Decimal(needed):.3g} bytes, and {available:.3g} are available"
+        raise argument_error(name, "be smaller", but)
+
+
 def available_bytes(device: torch.device) -> int | None:
     """Memory that a new tensor on `device` can take, or None where that is not known."""
     if device.type == "cuda":

@@ -19,7 +19,13 @@ from sqdr.circuit import Backend, ReuploadCircuit
 from sqdr.noise import NoiseModel
 from sqdr.registry import create_circuit, registered_name
 from sqdr.spiking import MIN_IMAGE_SIZE, SpikingEncoder
-from sqdr.validation import argument_error, check_integer, check_number, check_real_tensor
+from sqdr.validation import (
+    argument_error,
+    check_boolean,
+    check_integer,
+    check_number,
+    check_real_tensor,
+)
 
 if TYPE_CHECKING:
     from sqdr.images import ImageTransform
@@ -118,6 +124,7 @@ class SQDR_CNN(nn.Module):
         qdr_block = check_integer("qdr_block", qdr_block, 1, MAX_ARGUMENTS["qdr_block"])
         self._width = check_integer("width", width, 1, MAX_ARGUMENTS["width"])
         self._angle_scale = check_number("angle_scale", angle_scale)
+        use_mlp = check_boolean("use_mlp", use_mlp)
         if head is None:
             head = "linear" if use_mlp else "none"
         if head not in ("linear-relu", "linear", "none"):
@@ -321,7 +328,7 @@ class SQDR_CNN(nn.Module):
 
 def published_defaults(use_mlp: bool) -> dict[str, Any]:
     """The keyword arguments in which the published model differs from the defaults of `SQDR_CNN`."""
-    return {"angle_scale": 1.0, "head": "linear-relu" if use_mlp else "none"}
+    return {"angle_scale": 1.0, "head": "linear-relu" if check_boolean("use_mlp", use_mlp) else "none"}
 
 
 def _check_own_circuit(circuit: Any, n_wires: int, given: Mapping[str, Any]) -> None:

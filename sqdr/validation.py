@@ -60,6 +60,13 @@ def check_number(
     return number
 
 
+def check_boolean(name: str, value: Any) -> bool:
+    """`value` as a bool; ValueError unless it is one, of Python or NumPy: the text "no" is true."""
+    if not isinstance(value, bool | np.bool_):
+        raise argument_error(name, "be True or False", f"is {value!r}")
+    return bool(value)
+
+
 def _is_truth_value(value: Any) -> bool:
     is_of_torch = isinstance(value, Tensor) and value.dtype == torch.bool
     return is_of_torch or isinstance(value, bool | np.bool_)

@@ -12,6 +12,7 @@ from torch import nn
 import sqdr
 from sqdr.ansatz import entangled_pairs
 from sqdr.backends.native import NativeCircuit
+from sqdr.experiment.options import DataOptions, PredictionOptions, RunOptions
 
 
 def circuit_of(backend="native", n_wires=3, n_blocks=2, **options):
@@ -575,3 +576,53 @@ def test_a_truth_value_is_no_number_of_wires(n_wires):
 def test_a_method_that_is_no_name():
     with pytest.raises(ValueError, match="Argument `method` must be"):
         sqdr.create_circuit("native", 3, 2, method=["dense"])
+
+
+@pytest.mark.parametrize(
+    ("sizes", "message"),
+    [
+        ((10**9, 2), r"`n_wires` must be smaller, but pairs and observables need 2.00E\+11 bytes"),
+        (
+            (2, 10**9),
+            r"`n_blocks` must be smaller, but weights need 2.40E\+10 bytes, and 1.72e\+10 are",
+        ),
+    ],
+    ids=["wires", "blocks"],
+)
+def test_a_circuit_beyond_the_memory_is_refused_before_it_is_made(sizes, message, monkeypatch):
+    monkeypatch.setattr("sqdr.memory.available_bytes", lambda _: 2**34)
+    with pytest.raises(sqdr.ArgumentError, match=message):
+        sqdr.create_circuit("native", *sizes)
+
+
+def one_block():
+    return sqdr.create_circuit("native", 2, 1)
+
+
+@pytest.mark.parametrize("value", ["no", 1, None])
+@pytest.mark.parametrize(
+    ("name", "make"),
+    [
+        ("compile", lambda value: sqdr.create_circuit("native", 2, 2, compile=value)),
+        ("scaling", lambda value: sqdr.create_circuit("native", 2, 2, scaling=value)),
+        ("use_mlp", lambda value: sqdr.SQDR_CNN(2, 1, 2, 2, use_mlp=value)),
+        ("use_mlp", lambda value: sqdr.SQDR_CNN.published(2, 1, 2, 2, use_mlp=value)),
+        (
+            "measure",
+            lambda value: sqdr.create_circuit("native", 2, 2).to_openqasm(
+                torch.zeros(6), measure=value
+            ),
+        ),
+        ("download", lambda value: DataOptions(download=value)),
+        ("tensorboard", lambda value: RunOptions(tensorboard=value)),
+        ("invert", lambda value: PredictionOptions("m", invert=value)),
+    ],
+)
+def test_what_is_neither_true_nor_false_is_refused(name, make, value):
+    with pytest.raises(sqdr.ArgumentError, match=rf"`{name}` must be True or False, but is {value!r}"):
+        make(value)
+
+
+def test_truth_values_of_numpy():
+    assert DataOptions(download=np.True_).download is True
+    assert sqdr.create_circuit("native", 2, 2, scaling=np.True_).scales is not None

@@ -762,3 +762,17 @@ def test_equal_operators_have_one_hash():
     plus, minus = sqdr.Kraus([[[1, 0], [0, 1]]]), sqdr.Kraus([[[1, -0.0], [0, 1]]])
     assert plus == minus
     assert hash(plus) == hash(minus)
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: sqdr.BitFlip([]), "`BitFlip.p` must have one value or more, but is empty"),
+        (lambda: sqdr.NoiseModel(readout_error=[]), "`readout_error` must have one value or more"),
+        (lambda: sqdr.NoiseModel.preset("device", t1=[]), "`t1` must be positive, one or one for each"),
+        (lambda: sqdr.NoiseModel.preset("device", t2=[]), "`t2` must be positive, one or one for each"),
+    ],
+)
+def test_no_strength_at_all(make, message):
+    with pytest.raises(sqdr.ArgumentError, match=message):
+        make()

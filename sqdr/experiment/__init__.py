@@ -13,6 +13,7 @@ from sqdr.experiment.options import (
     ReportOptions,
     RunOptions,
 )
+from sqdr.validation import check_boolean
 
 if TYPE_CHECKING:
     from sqdr.experiment.evaluation import Evaluation, ImagePrediction
@@ -39,7 +40,8 @@ def train(options: RunOptions, *, resume: bool = False, show_progress: bool = Fa
     """
     from sqdr.experiment.training.run import Run
 
-    run = Run(options, resume)
+    show_progress = check_boolean("show_progress", show_progress)
+    run = Run(options, check_boolean("resume", resume))
     run.train(show_progress)
     return run
 
@@ -127,4 +129,4 @@ def report(options: ReportOptions, *, show_progress: bool = False) -> Path:
     """
     from sqdr.experiment.reports.page import Report
 
-    return Report(options).write(show_progress)
+    return Report(options).write(check_boolean("show_progress", show_progress))

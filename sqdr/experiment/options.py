@@ -20,6 +20,7 @@ from sqdr.noise import Calibration, NoiseModel
 from sqdr.spiking import MIN_IMAGE_SIZE
 from sqdr.validation import (
     argument_error,
+    check_boolean,
     check_distinct,
     check_integer,
     check_number,
@@ -110,6 +111,7 @@ class DataOptions:
         _set(
             self,
             root=check_path("root", self.root),
+            download=check_boolean("download", self.download),
             classes=classes,
             image_size=size,
             validation_fraction=fraction,
@@ -221,7 +223,11 @@ class ModelOptions:
         check_choice("circuit", self.circuit, Variant)
         for name in ("T", "n_wires", "qdr_block", "width"):
             _set(self, **{name: check_integer(name, getattr(self, name), 1, MAX_ARGUMENTS[name])})
-        _set(self, angle_scale=check_number("angle_scale", self.angle_scale))
+        _set(
+            self,
+            angle_scale=check_number("angle_scale", self.angle_scale),
+            scaling=check_boolean("scaling", self.scaling),
+        )
         if self.shots is not None:
             _set(self, shots=check_integer("shots", self.shots, 1))
         _set(self, noise=self.noise.of_circuit(self.ansatz))
@@ -343,6 +349,7 @@ class RunOptions:
             weight_decay=check_number("weight_decay", self.weight_decay, 0),
             label_smoothing=check_number("label_smoothing", self.label_smoothing, 0, 1),
             seed=check_seed("seed", self.seed),
+            tensorboard=check_boolean("tensorboard", self.tensorboard),
             init_from=None if source is None else check_path("init_from", source),
             run=None if run is None else check_path("run", run),
         )
@@ -534,6 +541,7 @@ class ReportData:
     download: bool = False
 
     def __post_init__(self) -> None:
+        _set(self, download=check_boolean("download", self.download))
         if self.root is not None:
             _set(self, root=check_path("root", self.root))
 
@@ -574,9 +582,13 @@ class PredictionOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _set(self, model=check_path("model", self.model))
-        check_integer("top", self.top, 1)
-        check_seed("seed", self.seed)
+        _set(
+            self,
+            model=check_path("model", self.model),
+            top=check_integer("top", self.top, 1),
+            invert=check_boolean("invert", self.invert),
+            seed=check_seed("seed", self.seed),
+        )
 
 
 @dataclass(frozen=True)
@@ -594,7 +606,11 @@ class EvaluationData:
     download: bool = False
 
     def __post_init__(self) -> None:
-        _set(self, root=check_path("root", self.root))
+        _set(
+            self,
+            root=check_path("root", self.root),
+            download=check_boolean("download", self.download),
+        )
 
 
 @dataclass(frozen=True)
@@ -631,11 +647,14 @@ class EvaluationOptions:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        _set(self, model=check_path("model", self.model))
-        check_integer("batch_size", self.batch_size, 1)
-        check_seed("seed", self.seed)
-        if self.max_images is not None:
-            check_integer("max_images", self.max_images, 1)
+        size = self.max_images
+        _set(
+            self,
+            model=check_path("model", self.model),
+            batch_size=check_integer("batch_size", self.batch_size, 1),
+            seed=check_seed("seed", self.seed),
+            max_images=None if size is None else check_integer("max_images", size, 1),
+        )
         if not self.noises:
             raise argument_error("noises", "hold at least one noise", "is empty")
         check_integer("shots", self.shots, 1)
@@ -667,10 +686,15 @@ class ExportOptions:
     data: EvaluationData = field(default_factory=EvaluationData)
 
     def __post_init__(self) -> None:
-        _set(self, model=check_path("model", self.model), folder=check_path("folder", self.folder))
+        _set(
+            self,
+            model=check_path("model", self.model),
+            folder=check_path("folder", self.folder),
+            measure=check_boolean("measure", self.measure),
+            max_images=check_integer("max_images", self.max_images, 1),
+        )
         if self.version not in (2, 3):
-            raise argument_error("version", "be 3 or 2", f"is {self.version:g}")
-        check_integer("max_images", self.max_images, 1)
+            raise argument_error("version", "be 3 or 2", f"is {self.version!r}")
 
     @property
     def openqasm(self) -> Literal["2.0", "3.0"]:
@@ -715,8 +739,12 @@ class BenchOptions:
     time_limit: float = 60.0
 
     def __post_init__(self) -> None:
-        check_integer("batch_size", self.batch_size, 1)
-        check_number("time_limit", self.time_limit, 0)
+        _set(
+            self,
+            batch_size=check_integer("batch_size", self.batch_size, 1),
+            time_limit=check_number("time_limit", self.time_limit, 0),
+            scaling=check_boolean("scaling", self.scaling),
+        )
         if self.noise.device is not None:
             ansatz = Ansatz.chosen(self.n_wires, self.n_blocks, **self.family)
             _set(self, noise=self.noise.of_circuit(ansatz))

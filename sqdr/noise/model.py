@@ -342,6 +342,8 @@ def _times(name: str, times: Any) -> Tensor:
     if isinstance(times, Tensor | np.ndarray):
         times = times.tolist()
     is_for_each = isinstance(times, Sequence) and not isinstance(times, str)
+    if is_for_each and not times:
+        raise argument_error(name, "be positive, one or one for each wire", "is empty")
     for time in times if is_for_each else (times,):
         if check_number(name, time, 0) == 0:
             raise argument_error(name, "be positive", f"is {time!r}")

@@ -127,6 +127,8 @@ def check_strength(argument: str, value: Any) -> Number:
             if isinstance(entry, Tensor) and (entry.dim() or is_trained(entry)):
                 must = "be one nn.Parameter of shape (n_wires,) to be trained for each wire"
                 raise argument_error(argument, must, f"holds {type(entry).__name__} {shown(entry)}")
+        if not value:
+            raise argument_error(argument, "have one value or more", "is empty")
         numbers = [check_number(argument, entry, 0, 1) for entry in value]
         value = torch.tensor(numbers, dtype=torch.float64, device="cpu")
     if not isinstance(value, Tensor):

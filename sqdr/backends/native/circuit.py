@@ -25,7 +25,7 @@ from sqdr.backends.native.unentangled import Unentangled
 from sqdr.backends.words import Readout
 from sqdr.circuit import FAMILY_CAPABILITIES, Capability, ReuploadCircuit, working_dtype
 from sqdr.noise import NoiseModel, Number
-from sqdr.validation import argument_error, check_real_tensor
+from sqdr.validation import argument_error, check_boolean, check_real_tensor
 
 METHODS: tuple[type[Method], ...] = (TwoBlocks, Unentangled, CausalCone, Statevector, PauliVector)
 
@@ -75,6 +75,7 @@ class NativeCircuit(ReuploadCircuit):
         compile: bool = False,
         **options: Any,
     ) -> None:
+        compile = check_boolean("compile", compile)
         super().__init__(n_wires, n_blocks, **options)
         words = self.ansatz.observables
         self._readout = Readout(words, self.n_wires, has_shift=self._noise.is_directed)

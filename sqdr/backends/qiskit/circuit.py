@@ -29,7 +29,7 @@ from sqdr.noise import (
     TwoWireDepolarizing,
 )
 from sqdr.processes import Generator, home
-from sqdr.validation import argument_error, check_integer, check_seed
+from sqdr.validation import argument_error, check_boolean, check_integer, check_seed
 
 #: Held while Qiskit works.
 _QISKIT = RLock()
@@ -104,7 +104,7 @@ class QiskitCircuit(ReuploadCircuit):
             raise argument_error("noise", "be None on a device, which has its own", "is given")
         if zero_noise is not None and device is None:
             raise argument_error("zero_noise", "be None without a device", f"is {zero_noise!r}")
-        self.invert_readout = bool(invert_readout)
+        self.invert_readout = check_boolean("invert_readout", invert_readout)
         self.zero_noise = None if zero_noise is None else factory_of(zero_noise)
         self.optimization_level = check_integer("optimization_level", optimization_level, 0, 3)
         if layout is not None and not isinstance(layout, Sequence):
