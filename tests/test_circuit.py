@@ -581,10 +581,10 @@ def test_a_method_that_is_no_name():
 @pytest.mark.parametrize(
     ("sizes", "message"),
     [
-        ((10**9, 2), r"`n_wires` must be smaller, but pairs and observables need 2.00E\+11 bytes"),
+        ((10**9, 2), r"`n_wires` must be smaller, but pairs and observables need 2.00e\+11 bytes"),
         (
             (2, 10**9),
-            r"`n_blocks` must be smaller, but weights need 2.40E\+10 bytes, and 1.72e\+10 are",
+            r"`n_blocks` must be smaller, but weights need 2.40e\+10 bytes, and",
         ),
     ],
     ids=["wires", "blocks"],
