@@ -35,13 +35,13 @@ NOISE = NoiseOptions({"BitFlip": 0.02, "Depolarizing": 0.03, "AmplitudeDamping":
 
 
 def recipes(data: DataOptions) -> dict[str, RunOptions]:
-    """The preset of a data set, without and with noise, and the published architecture on it."""
+    """The preset of a data set, without and with noise, and the published architecture beside it."""
     quantum = replace(preset(data.name), data=data)
     published = preset("published")
     return {
         "quantum": quantum,
         "quantum, with noise": replace(quantum, model=replace(quantum.model, noise=NOISE)),
-        "published": replace(published, data=replace(published.data, name=data.name, root=data.root)),
+        "published": replace(published, data=data, epochs=quantum.epochs),
     }
 
 
