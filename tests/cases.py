@@ -5,6 +5,7 @@ import pickle
 from importlib.util import find_spec
 
 import pytest
+import torch
 
 NEEDS_QISKIT = pytest.mark.skipif(find_spec("qiskit") is None, reason="Qiskit is not installed")
 
@@ -47,3 +48,11 @@ _ENGINES = [
     pytest.param("torchquantum", {}, 3, "linear", id="torchquantum"),
 ]
 EVERY_ENGINE = pytest.mark.parametrize(("backend", "options", "n_blocks", "entanglement"), _ENGINES)
+
+
+def gradients(circuit, angles):
+    """Gradients of a weighted sum of the values, by angles and weights."""
+    angles = angles.clone().requires_grad_()
+    values = circuit(angles)
+    weighted = (values * torch.linspace(1, 2, values.numel()).reshape(values.shape)).sum()
+    return torch.autograd.grad(weighted, (angles, circuit.weights))

@@ -211,7 +211,7 @@ class PennyLaneCircuit(ReuploadCircuit):
                     if isinstance(process, TwoWireDepolarizing):
                         for place, pair in enumerate(self.pairs):
                             strength = self._at(process.strength, block, place, len(self.pairs))
-                            self._add_by_operators(process, strength, pair)
+                            self._add_by_operators(process, strength, place, pair)
                     else:
                         for wire in range(self.n_wires):
                             self._add([process], block, wire)
@@ -248,17 +248,17 @@ class PennyLaneCircuit(ReuploadCircuit):
         for channel in channels:
             strength = self._at(channel.strength, block, wire, self.n_wires)
             if type(channel) not in _OPERATIONS:
-                self._add_by_operators(channel.on(wire), strength, wire)
+                self._add_by_operators(channel, strength, wire, wire)
                 continue
             operation = _OPERATIONS[type(channel)](strength, wires=wire)
             if operation.grad_method == "F":
                 operation.grad_method = "A"
                 operation.grad_recipe = _recipe_of_damping(strength)
 
-    def _add_by_operators(self, process: NoiseProcess, strength: Any, wires: Any) -> None:
-        """Noise that PennyLane has no name for."""
+    def _add_by_operators(self, process: NoiseProcess, strength: Any, place: int, wires: Any) -> None:
+        """Noise on a wire or pair that PennyLane has no name for."""
         here = process if strength is None else process.with_strength(strength)
-        operators = here.kraus_operators()
+        operators = here.operators_on(place)
         self._refuse_trained(operators, process.argument)
         _ByOperators(*operators, wires=wires)
 

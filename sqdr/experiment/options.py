@@ -149,10 +149,9 @@ class NoiseOptions:
         if self.device is None:
             build_noise(self)  # which checks them
             return
-        for name in ("after_rotation", "after_entangler", "readout_error", "preset", "preset_options"):
-            if value := getattr(self, name):
-                must = "be left out where there is a `device`"
-                raise argument_error(name, must, f"is {value!r}")
+        others = {field.name: getattr(self, field.name) for field in fields(self)}
+        del others["device"]
+        _refuse_beside("device", others)
 
     def of_circuit(self, ansatz: Ansatz) -> NoiseOptions:
         """The same, with the noise itself in the place of a device.
@@ -802,6 +801,13 @@ def _check_optimizer(options: RunOptions) -> None:
         raise argument_error("optimizer_options", must, but) from error
 
 
+def _refuse_beside(choice: str, others: Mapping[str, Any]) -> None:
+    """ValueError if there is anything in the place of which the choice stands."""
+    for name, value in others.items():
+        if value not in ({}, [], (), 0, None):
+            raise argument_error(name, f"be left out where there is a `{choice}`", f"is {value!r}")
+
+
 def build_noise(options: NoiseOptions) -> NoiseModel:
     """The noise model that the options describe.
 
@@ -821,8 +827,6 @@ def build_noise(options: NoiseOptions) -> NoiseModel:
         if options.preset_options:
             raise argument_error("preset", "be given with `preset_options`", "is not")
         return NoiseModel.from_dict(channels)
-    for name, value in channels.items():
-        if value not in ({}, [], (), 0):
-            raise argument_error(name, "be left out where there is a `preset`", f"is {value!r}")
+    _refuse_beside("preset", channels)
     named = {str(name): value for name, value in options.preset_options.items()}
     return NoiseModel.preset(options.preset, **named)

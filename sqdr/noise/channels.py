@@ -90,6 +90,18 @@ class TransferMatrix(NamedTuple):
     def transfer_matrix(self) -> TransferMatrix:
         return self
 
+    def kraus_operators(self) -> Tensor:
+        """Four Kraus operators of the map: the eigenvectors of its Choi matrix.
+
+        Returns:
+            complex Tensor of shape (..., 4, 2, 2)
+        """
+        paulis = _PAULIS.to(self.matrix.device, self.matrix.dtype.to_complex())
+        choi = torch.einsum("...qp,qab,pdc->...acbd", self.matrix.to(paulis), paulis, paulis) / 2
+        values, vectors = torch.linalg.eigh(choi.flatten(-2).flatten(-3, -2))
+        operators = values.clamp(min=0).sqrt().unsqueeze(-2) * vectors
+        return torch.unflatten(operators.mT, -1, (2, 2))
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class NoiseProcess(ABC):
@@ -122,9 +134,9 @@ class NoiseProcess(ABC):
         """Name of the strength in messages, for instance "BitFlip.p"."""
         return f"{type(self).__name__}.{self.strength_name}"
 
-    def on(self, place: int) -> Self:  # noqa: ARG002
-        """The same on one wire or pair, where it differs from those on others but for its strength."""
-        return self
+    def operators_on(self, place: int) -> Tensor:  # noqa: ARG002
+        """`kraus_operators` of one wire or pair, which may be others than those of the rest."""
+        return self.kraus_operators()
 
     def with_strength(self, strength: Number | Strength) -> Self:
         """The same with another strength, which is not checked."""
@@ -337,8 +349,9 @@ class Kraus(Channel):
         operators = self.kraus_operators()
         return len(operators) if operators.dim() == 4 else None
 
-    def on(self, place: int) -> Kraus:
-        return self if self.n_wires is None else Kraus(self.kraus_operators()[place])
+    def operators_on(self, place: int) -> Tensor:
+        operators = self.kraus_operators()
+        return operators if self.n_wires is None else operators[place]
 
     def kraus_operators(self) -> Tensor:
         return cast(Tensor, self.operators)

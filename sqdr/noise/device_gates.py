@@ -7,8 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import NDArray
+import torch
 
 from sqdr.noise.channels import (
     AmplitudeDamping,
@@ -17,6 +16,7 @@ from sqdr.noise.channels import (
     Kraus,
     PhaseDamping,
     PhaseFlip,
+    TransferMatrix,
 )
 from sqdr.noise.qubits import PairGate, QubitCalibration
 
@@ -125,32 +125,22 @@ def channels(wires: Sequence[WireNoise]) -> tuple[Channel, ...]:
     }
     found = [channel(of_wires) for channel, of_wires in strengths.items() if any(of_wires)]
     if any(wire.turned for wire in wires):
-        found.append(Kraus([_turned(wire) for wire in wires]))
+        found.append(Kraus(torch.stack([_turned(wire).kraus_operators() for wire in wires])))
     return tuple(found)
 
 
-def _turned(wire: WireNoise) -> NDArray[np.complex128]:
-    """Kraus operators (4, 2, 2) of relaxation with the axes X and Z exchanged.
+def _turned(wire: WireNoise) -> TransferMatrix:
+    """Relaxation with the axes X and Z exchanged.
 
     The state that it relaxes to is kept for the last gate alone. After an earlier one the next gate
     turns it by the state of another wire, either way.
     """
-    total = np.eye(4)
+    total = TransferMatrix(torch.eye(4, dtype=torch.float64, device="cpu"))
     ends_as_target = wire.last is not None and wire.last[1]
     for place, time in enumerate(wire.turned, 1):
         population, coherence = relaxation(wire.qubit, time)
-        step = np.diag([1, population, coherence, coherence])  # I, X, Y, Z
+        scales = [1, population, coherence, coherence]  # I, X, Y, Z
+        step = torch.tensor(scales, dtype=torch.float64, device="cpu").diag()
         step[1, 0] = 1 - population if place == len(wire.turned) and ends_as_target else 0.0
-        total = step @ total
-    return _kraus_operators(total)
-
-
-def _kraus_operators(transfer: NDArray[np.float64]) -> NDArray[np.complex128]:
-    """Four Kraus operators of a transfer matrix (4, 4): the eigenvectors of its Choi matrix."""
-    choi = np.einsum("qp,qab,pdc->acbd", transfer, _PAULIS, _PAULIS).reshape(4, 4) / 2
-    values, vectors = np.linalg.eigh(choi)
-    operators = np.sqrt(values.clip(min=0)) * vectors
-    return np.ascontiguousarray(operators.T.reshape(4, 2, 2))
-
-
-_PAULIS = np.array([[[1, 0], [0, 1]], [[0, 1], [1, 0]], [[0, -1j], [1j, 0]], [[1, 0], [0, -1]]])
+        total = total.then(TransferMatrix(step))
+    return total

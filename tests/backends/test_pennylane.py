@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from cases import PENNYLANE_OPTIONS
+from cases import PENNYLANE_OPTIONS, gradients
 from torch import nn
 
 import sqdr
@@ -26,13 +26,6 @@ def circuit_of(case=CASE, **options):
 
 def angles_of(batch=3):
     return torch.as_tensor(CASE.draw(batch)[0])
-
-
-def gradients(circuit, angles):
-    angles = angles.clone().requires_grad_()
-    values = circuit(angles)
-    weighted = (values * torch.linspace(1, 2, values.numel()).reshape(values.shape)).sum()
-    return torch.autograd.grad(weighted, (angles, circuit.weights))
 
 
 @PENNYLANE_OPTIONS

@@ -9,6 +9,7 @@ from importlib.util import find_spec
 import numpy as np
 import pytest
 import torch
+from cases import gradients
 from torch import nn
 
 import sqdr
@@ -40,13 +41,6 @@ def circuit_of(case=CASE, **options):
 
 def angles_of(batch=3):
     return torch.as_tensor(CASE.draw(batch)[0])
-
-
-def gradients(circuit, angles):
-    angles = angles.clone().requires_grad_()
-    values = circuit(angles)
-    weighted = (values * torch.linspace(1, 2, values.numel()).reshape(values.shape)).sum()
-    return torch.autograd.grad(weighted, (angles, circuit.weights))
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 from sqdr.ansatz import Ansatz, Entanglement, Pairs, PauliWord, all_wires, entangled_pairs
 from sqdr.backends.native.autograd import Evaluation, Tensors
 from sqdr.backends.native.rotation import (
-    block_quaternions,
     general_noise,
     noise_of_matrices,
     pair_noise,
     transfer_matrices,
 )
+from sqdr.gates import block_quaternions
 from sqdr.noise import BlochMap, NoiseModel, compose, compose_around_pairs
 
 Name = Literal["closed-form", "causal-cone", "dense"]

@@ -1,7 +1,5 @@
-"""The map of one block on one wire: its rotations as quaternions, or with noise as a transfer matrix.
-
-A quaternion (w, x, y, z) stands for w I - i (x X + y Y + z Z). It holds the rotation of a state and
-that of a Bloch vector, and its product is cheap and real.
+"""The map of one block on one wire: the quaternion of its rotations (`sqdr.gates`), which may be behind
+a quarter turn, or with noise a transfer matrix.
 """
 
 import math
@@ -11,57 +9,6 @@ import torch
 from torch import Tensor
 
 from sqdr.noise import BlochMap, Number, TransferMatrix, stack
-
-
-def block_quaternions(angles: Tensor, weights: Tensor, encoding: str, rotation: str) -> Tensor:
-    """The rotations of every block on every wire: those of the data, then those of the weights.
-
-    Args:
-        angles (Tensor of shape (batch, n_wires, letters), or (n_blocks, batch, n_wires, letters)): in
-            radians, around the axes of `encoding`.
-        weights (Tensor of shape (n_blocks, n_wires, letters)): in radians, around those of `rotation`.
-        encoding, rotation (str): axes in the order in which they act.
-
-    Returns:
-        Tensor of shape (4, n_blocks, batch, n_wires): unit quaternions.
-    """
-    n_blocks = len(weights)
-    if encoding == rotation and angles.dim() == 3:  # at once, since small operations take their time
-        both = word_quaternions(torch.cat((weights, angles)), encoding)
-        of_weights, of_angles = both.tensor_split((n_blocks,), dim=1)
-        of_angles = of_angles.unsqueeze(1)
-    else:
-        of_weights, of_angles = word_quaternions(weights, rotation), word_quaternions(angles, encoding)
-        of_angles = of_angles if angles.dim() == 4 else of_angles.unsqueeze(1)
-    w, x, y, z = of_weights.unbind(0)
-    product_with = torch.stack((w, -x, -y, -z, x, w, -z, y, y, z, w, -x, z, -y, x, w))
-    product_with = torch.unflatten(product_with, 0, (4, 4)).unsqueeze(3)
-    return (product_with * of_angles).sum(1)
-
-
-def word_quaternions(angles: Tensor, axes: str) -> Tensor:
-    """Rotations by angles (Tensor of shape (..., letters)) around the axes of a word.
-
-    Returns:
-        Tensor of shape (4, ...)
-    """
-    if axes == "ZYZ":
-        phi, theta, omega = angles.unbind(-1)
-        halves = torch.stack((theta, omega + phi, omega - phi)) / 2
-        cos_tilt, cos_sum, cos_difference = torch.cos(halves).unbind(0)
-        sin_tilt, sin_sum, sin_difference = torch.sin(halves).unbind(0)
-        entries = cos_tilt * cos_sum, -sin_tilt * sin_difference, sin_tilt * cos_difference
-        return torch.stack((*entries, cos_tilt * sin_sum))
-    cosines, sines = torch.cos(angles / 2).unbind(-1), torch.sin(angles / 2).unbind(-1)
-    none = torch.zeros_like(cosines[0])
-    turned = [none + 1, none, none, none]
-    for axis, cos, sin in zip(axes, cosines, sines, strict=True):
-        i = "XYZ".index(axis)
-        about, ahead, behind = (1 + (i + k) % 3 for k in range(3))
-        w, along, one, other = turned[0], turned[about], turned[ahead], turned[behind]
-        turned[0], turned[about] = cos * w - sin * along, cos * along + sin * w
-        turned[ahead], turned[behind] = cos * one - sin * other, cos * other + sin * one
-    return torch.stack(turned)
 
 
 def measured_as_z(quaternions: Tensor, letter: str) -> Tensor:

@@ -29,8 +29,8 @@ class Channels:
     def __call__(self, process: NoiseProcess, strength: float | None, place: int) -> Any:
         key = (id(process), place) if strength is None else (type(process), strength)
         if key not in self._made:
-            here = process.on(place) if strength is None else process.with_strength(strength)
-            self._made[key] = Kraus(list(here.kraus_operators().numpy())).to_instruction()
+            here = process if strength is None else process.with_strength(strength)
+            self._made[key] = Kraus(list(here.operators_on(place).numpy())).to_instruction()
         return self._made[key]
 
 

@@ -38,14 +38,20 @@ def _report(report: Report) -> int:
 
 
 def _add_prediction_options(parser: Any) -> None:
+    images = "image files (PNG, JPEG, ...), folders of them"
+    _add_model_and_images(parser, PredictionOptions, "IMAGES_OR_FOLDERS...", images)
+
+
+def _add_model_and_images(parser: Any, options: type, metavar: str, images: str) -> None:
+    """What stands first on the command line, and the options of the command."""
     parser.add_argument(
         "paths",
         nargs="*",
         type=Path,
-        metavar="MODEL_OR_RUN IMAGES_OR_FOLDERS...",
-        help="folder of a model or of a finished run; image files (PNG, JPEG, ...), folders of them",
+        metavar=f"MODEL_OR_RUN {metavar}",
+        help=f"folder of a model or of a finished run; {images}",
     )
-    parser.add_class_arguments(PredictionOptions, skip={"model"})
+    parser.add_class_arguments(options, skip={"model"})
     _add_model(parser)
 
 
@@ -145,15 +151,8 @@ def _show_evaluation(rows: Sequence[Evaluation]) -> int:
 
 
 def _add_export_options(parser: Any) -> None:
-    parser.add_argument(
-        "paths",
-        nargs="*",
-        type=Path,
-        metavar="MODEL_OR_RUN [IMAGES...]",
-        help="folder of a model or of a finished run; image files, or test images if there are none",
-    )
-    parser.add_class_arguments(ExportOptions, skip={"model"})
-    _add_model(parser)
+    images = "image files, or test images if there are none"
+    _add_model_and_images(parser, ExportOptions, "[IMAGES...]", images)
 
 
 def _prepare_export(namespace: Any) -> Callable[[], int]:
