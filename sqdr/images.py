@@ -1,9 +1,11 @@
 """Images as the model takes them: read from files, resized."""
 
 import warnings
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -14,7 +16,7 @@ from sqdr.errors import MissingPackageError
 from sqdr.validation import argument_error, check_boolean
 
 try:
-    from PIL import Image, ImageOps
+    from PIL import ExifTags, Image, ImageOps
 except ModuleNotFoundError as error:
     raise MissingPackageError("Reading image files", "share", "Pillow") from error
 
@@ -79,18 +81,22 @@ def image_files(paths: Iterable[Path]) -> list[Path]:
     Raises:
         ValueError: if a folder holds none.
     """
-    Image.init()
-    endings = {ending for ending, format_ in Image.EXTENSION.items() if format_ in FORMATS}
     files: list[Path] = []
     for path in paths:
         if not path.is_dir():
             files.append(path)
             continue
-        inside = sorted(f for f in path.iterdir() if f.suffix.lower() in endings and f.is_file())
+        inside = sorted(f for f in path.iterdir() if has_image_name(f) and f.is_file())
         if not inside:
             raise argument_error("images", "name image files, or folders of them", f"{path} holds none")
         files += inside
     return files
+
+
+def has_image_name(path: Path) -> bool:
+    """Whether a path ends as the names of files of `FORMATS` do."""
+    Image.init()
+    return Image.EXTENSION.get(path.suffix.lower()) in FORMATS
 
 
 def is_bright_outside(image: Tensor) -> bool:
@@ -118,23 +124,58 @@ def read_image(file: Path | str | Image.Image, channels: int, invert: bool = Fal
     """
     if channels not in _MODES:
         raise argument_error("channels", "be 1 or 3 for image files", f"is {channels}")
+    with _opened(file) as opened:
+        pixels, white = _pixels(opened, _MODES[channels])
+    if invert:  # whole numbers, since the phase code tells k / 255 from a little less
+        pixels = white - pixels
+    values = torch.from_numpy(pixels) / white
+    return values.reshape(*values.shape[:2], -1).movedim(-1, 0).expand(channels, -1, -1)
+
+
+class ImageHeader(NamedTuple):
+    """What an image file says of its image: 1 channel for grey, 3 for colour; pixels as it is seen."""
+
+    channels: int
+    height: int
+    width: int
+
+
+def read_header(file: Path) -> ImageHeader:
+    """What an image file says of its image, whose pixels are not read.
+
+    Raises:
+        ValueError: if the file is missing, broken at its beginning, or of another format.
+    """
+    with _opened(file) as opened:
+        width, height = opened.size
+        if opened.getexif().get(ExifTags.Base.Orientation, 1) > 4:  # which lies on its side
+            width, height = height, width
+        return ImageHeader(1 if _is_grey(opened) else 3, height, width)
+
+
+def _is_grey(opened: Image.Image) -> bool:
+    if opened.mode in ("P", "PA"):
+        colours = np.asarray(opened.getpalette() or [0], dtype=np.uint8).reshape(-1, 3)
+        return bool((colours == colours[:, :1]).all())
+    return opened.mode.startswith(("1", "L", "I", "F"))
+
+
+@contextmanager
+def _opened(file: Path | str | Image.Image) -> Iterator[Image.Image]:
+    """A picture; whatever is wrong with it while it is used becomes an error that names the file."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # on odd metadata
             warnings.simplefilter("error", Image.DecompressionBombWarning)
             if isinstance(file, Image.Image):
-                pixels, white = _pixels(file, _MODES[channels])
+                yield file
             else:
                 with Image.open(file, formats=FORMATS) as opened:
-                    pixels, white = _pixels(opened, _MODES[channels])
+                    yield opened
     except Exception as error:  # Pillow's readers raise whatever their parsers meet
         reason = "there is no such file" if isinstance(error, FileNotFoundError) else error
         must = f"name image files ({', '.join(FORMATS)})"
         raise argument_error("images", must, f"{file} is none: {reason}") from error
-    if invert:  # whole numbers, since the phase code tells k / 255 from a little less
-        pixels = white - pixels
-    values = torch.from_numpy(pixels) / white
-    return values.reshape(*values.shape[:2], -1).movedim(-1, 0).expand(channels, -1, -1)
 
 
 def _pixels(opened: Image.Image, mode: str) -> tuple[np.ndarray, int]:

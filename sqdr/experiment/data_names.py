@@ -18,8 +18,10 @@ TORCHVISION = (
     *("emnist-digits", "emnist-letters", "emnist-mnist"),
     *("usps", "svhn", "cifar10", "cifar100"),
 )
-#: scikit-learn's, and torchvision's.
-BUILT_IN = ("digits", *TORCHVISION)
+#: One's own images, in a folder for each class.
+FOLDER = "folder"
+#: scikit-learn's, torchvision's, and one's own.
+BUILT_IN = ("digits", *TORCHVISION, FOLDER)
 
 
 def data_names() -> tuple[str, ...]:

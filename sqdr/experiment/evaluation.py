@@ -14,7 +14,10 @@ import torch
 from rich.progress import Progress
 from torch import Tensor
 
+from sqdr.experiment.data.folder import ImageFolder
+from sqdr.experiment.data.labelled import Images
 from sqdr.experiment.data.sets import ImageData
+from sqdr.experiment.data_names import FOLDER
 from sqdr.experiment.options import (
     DataOptions,
     EvaluationData,
@@ -278,6 +281,19 @@ def test_images(config: PretrainedConfig, where: EvaluationData, max_images: int
     name = where.name or config.data_name
     if name is None:
         raise argument_error("data.name", "name a data set, since the model names none", "does not")
+    if name == FOLDER:
+        channels, size = config.arguments["in_channels"], config.image_size
+        folder = ImageFolder(where.root)
+        test = folder.test_images(config.class_names, channels, size, config.data_split_seed)
+    else:
+        test = _of_data_set(name, config, where)
+    order = torch.randperm(len(test.labels), generator=torch.Generator().manual_seed(0))
+    chosen = order[:max_images]
+    return TestImages(test.images[chosen], test.labels[chosen], chosen, name)
+
+
+def _of_data_set(name: str, config: PretrainedConfig, where: EvaluationData) -> Images:
+    """All test images of a data set that fits the model."""
     data = ImageData(
         DataOptions(
             name=name,
@@ -294,6 +310,4 @@ def test_images(config: PretrainedConfig, where: EvaluationData, max_images: int
             f"name a data set of {n_classes} classes and {n_channels} channels, like the model's",
             f"{name} has {len(data.class_names)} and {data.in_channels}",
         )
-    order = torch.randperm(len(data.test.labels), generator=torch.Generator().manual_seed(0))
-    chosen = order[:max_images]
-    return TestImages(data.test.images[chosen], data.test.labels[chosen], chosen, name)
+    return data.test

@@ -76,13 +76,16 @@ class DataOptions:
     Args:
         name: "digits" (scikit-learn's 1,797 images of 8 x 8, bundled), or torchvision's "mnist",
             "fashion-mnist", "kmnist", "qmnist", "emnist-balanced" (or another split), "usps", "svhn",
-            "cifar10" or "cifar100"; or one of another distribution, by its entry point (group
-            `sqdr.datasets`).
-        root: folder of torchvision's data sets.
+            "cifar10" or "cifar100"; or "folder", one's own images; or one of another distribution,
+            by its entry point (group `sqdr.datasets`).
+        root: folder of torchvision's data sets, or of one's own images: it holds a folder for each
+            class, or `train` and `test` that hold these.
         download: whether torchvision may download a data set that is not in `root`.
         classes: labels to keep, all if empty; the model's classes follow this order.
         image_size: height and width that images are resized to; none stands for 16 for digits, and
-            for the images as they are otherwise.
+            for the images as they are otherwise. Needed for one's own of several sizes.
+        split_seed: of the fifth of one's own images of each class that is the test, where `root` does
+            not hold `train` and `test`.
         validation_fraction: part of the training images that is held out to choose the best epoch.
         batch_size: images in a training step, of all processes together.
         augmentation: "none", "affine" (small random rotations, shifts and changes of size) or "flip"
@@ -94,6 +97,7 @@ class DataOptions:
     download: bool = field(default=False, metadata=OF_MACHINE)
     classes: Sequence[int] = field(default=(), metadata=OF_TASK)
     image_size: int | None = None
+    split_seed: int = field(default=0, metadata=OF_TASK)
     validation_fraction: float = field(default=0.1, metadata=OF_TASK)
     batch_size: int = 64
     augmentation: Augmentation = "affine"
@@ -114,6 +118,7 @@ class DataOptions:
             download=check_boolean("download", self.download),
             classes=classes,
             image_size=size,
+            split_seed=check_seed("split_seed", self.split_seed),
             validation_fraction=fraction,
             batch_size=check_integer("batch_size", self.batch_size, 1),
         )
@@ -596,7 +601,8 @@ class EvaluationData:
 
     Args:
         name: as for `sqdr train`; none stands for the data set that the model was trained on.
-        root: folder of torchvision's data sets.
+        root: folder of torchvision's data sets, or of one's own images. These are those in its `test`;
+            without one, those on which the model was not trained.
         download: whether torchvision may download a data set that is not in `root`.
     """
 

@@ -20,6 +20,8 @@ class About:
             is what `sqdr evaluate` takes. Default: None.
         data_classes (sequence of int): its labels that were kept, in the order of the outputs; all
             if empty, the default.
+        data_split_seed (int or None): with which `sqdr train` divided one's own images into training
+            and test. Default: None.
         metrics (mapping of mappings): for each split, "test" for instance, the name and value of what
             was measured on it. Default: none.
         training (mapping): how the model was trained, one row of the card's table each. Default: none.
@@ -35,6 +37,7 @@ class About:
     image_size: int | None = None
     data_name: str | None = None
     data_classes: Sequence[int] = ()
+    data_split_seed: int | None = None
     metrics: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     training: Mapping[str, str | float] = field(default_factory=dict)
     license: str | None = None

@@ -35,7 +35,8 @@ class PretrainedConfig:
     Args:
         arguments (dict): those of `SQDR_CNN`.
         ansatz (Ansatz): the member of the family of circuits that they describe.
-        class_names, image_size, data_name, data_classes: as in `About`; class_names are complete.
+        class_names, image_size, data_name, data_classes, data_split_seed: as in `About`; class_names
+            are complete.
     """
 
     arguments: dict[str, Any]
@@ -44,6 +45,7 @@ class PretrainedConfig:
     image_size: int | None
     data_name: str | None
     data_classes: list[int]
+    data_split_seed: int | None = None
 
     @property
     def about(self) -> About:
@@ -53,6 +55,7 @@ class PretrainedConfig:
             image_size=self.image_size,
             data_name=self.data_name,
             data_classes=self.data_classes,
+            data_split_seed=self.data_split_seed,
         )
 
 
@@ -60,6 +63,9 @@ def to_json(model: SQDR_CNN, about: About) -> str:
     """The text of config.json, not checked."""
     from sqdr._version import __version__
 
+    data: dict[str, Any] = {"name": about.data_name, "classes": list(about.data_classes)}
+    if about.data_split_seed is not None:
+        data["split_seed"] = about.data_split_seed
     content = {
         "model_type": MODEL_TYPE,
         "format_version": FORMAT_VERSION,
@@ -67,7 +73,7 @@ def to_json(model: SQDR_CNN, about: About) -> str:
         "arguments": _arguments(model),
         "class_names": None if about.class_names is None else list(about.class_names),
         "image_size": about.image_size,
-        "data": {"name": about.data_name, "classes": list(about.data_classes)},
+        "data": data,
     }
     return json.dumps(content, indent=2) + "\n"
 
@@ -186,7 +192,8 @@ def from_json(text: bytes) -> PretrainedConfig:
     if size is not None:
         size = _integer("image_size", size, MAX_IMAGE_SIZE, least=MIN_IMAGE_SIZE)
     data = content["data"]
-    _check_keys("data", data, ("name", "classes"))
+    _check_keys("data", data, ("name", "classes"), optional=("split_seed",))
+    split_seed = data.get("split_seed")
     classes = _list("data.classes", data["classes"], n_outputs) if data["classes"] != [] else []
     return PretrainedConfig(
         arguments,
@@ -195,6 +202,7 @@ def from_json(text: bytes) -> PretrainedConfig:
         size,
         None if data["name"] is None else _text("data.name", data["name"]),
         [_integer("data.classes", label, 1_000_000, least=0) for label in classes],
+        None if split_seed is None else _integer("data.split_seed", split_seed, 2**32 - 1, least=0),
     )
 
 

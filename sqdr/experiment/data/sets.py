@@ -1,4 +1,4 @@
-"""Image data sets: scikit-learn's digits, which need no download, torchvision's, others."""
+"""Image data sets: scikit-learn's digits, torchvision's, one's own folders, others."""
 
 from __future__ import annotations
 
@@ -16,12 +16,15 @@ from torch import Tensor
 from torch.nn.functional import affine_grid, grid_sample
 from torch.utils.data import DataLoader, TensorDataset
 
+from sqdr.bounds import MAX_IMAGE_SIZE
+from sqdr.experiment.data.folder import ImageFolder, Record
 from sqdr.experiment.data.labelled import Images, check_fits
 from sqdr.experiment.data.sharing import WHOLE, Place, Share, SharedBatches
 from sqdr.experiment.data.torchvision_sets import load_torchvision
-from sqdr.experiment.data_names import BUILT_IN, entry_of
+from sqdr.experiment.data_names import BUILT_IN, FOLDER, entry_of
 from sqdr.experiment.options import DataOptions
 from sqdr.images import resized
+from sqdr.spiking import MIN_IMAGE_SIZE
 from sqdr.validation import argument_error
 
 _DIGITS_TEST_SIZE = 360
@@ -32,14 +35,16 @@ class ImageData(lightning.LightningDataModule):
     """Training, validation and test images of a data set, in memory.
 
     The validation images are a stratified part of the training images. Which ones does not depend on
-    the seed of the run; nor do digits' test images.
+    the seed of the run; nor do the test images of digits and of one's own folders.
 
     Args:
         options (DataOptions): see there.
 
     Attributes:
+        record (mapping): hash of each file of one's own images; empty for other data sets.
         class_names (list of str): one for each class of the model.
         in_channels (int): channels of an image.
+        split_seed (int or None): with which one's own images were divided into training and test.
         place (Place or None): where the first epoch of training goes on.
 
     Raises:
@@ -51,7 +56,15 @@ class ImageData(lightning.LightningDataModule):
     def __init__(self, options: DataOptions) -> None:
         super().__init__()
         self.options = options
-        train, test, names = load_images(options.name, options.root, options.download)
+        self.record: Record = {}
+        self.split_seed: int | None = None
+        if options.name == FOLDER:
+            folder = ImageFolder(options.root)
+            self.record = folder.record
+            self.split_seed = None if folder.is_divided else options.split_seed
+            train, test, names = folder.load(options.image_size, options.split_seed)
+        else:
+            train, test, names = load_images(options.name, options.root, options.download)
         classes = _checked_classes(options.classes, len(names))
         self.class_names = [names[label] for label in classes]
         train, test = (_keep_classes(split, classes) for split in (train, test))
@@ -60,6 +73,7 @@ class ImageData(lightning.LightningDataModule):
         self.in_channels = train.images.shape[1]
         _check_fraction(options.validation_fraction, train.labels)
         train, validation = _stratified_split(train, options.validation_fraction)
+        self._check_shape(train, test)
         self._check_fits(train, validation, test)
         self.train, self.validation, self.test = map(self._resized, (train, validation, test))
         self.place: Place | None = None
@@ -106,9 +120,20 @@ class ImageData(lightning.LightningDataModule):
     def _image_size(self) -> int | None:
         return self.options.image_size or (_DIGITS_SIZE if self.options.name == "digits" else None)
 
+    def _check_shape(self, *splits: Images) -> None:
+        """Accept only squares of one size, as which a trained model takes all images."""
+        if self._image_size is not None:
+            return
+        sizes = {tuple(split.images.shape[2:]) for split in splits}
+        height, width = sizes.pop()
+        if sizes or height != width or not MIN_IMAGE_SIZE <= height <= MAX_IMAGE_SIZE:
+            must = f"be given unless images are squares of {MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE:,}"
+            raise argument_error("image_size", must, f"they have {height} x {width} pixels")
+
     def _check_fits(self, *splits: Images) -> None:
         """Accept an image size with which all images fit into memory."""
-        if (size := self._image_size) is not None:
+        size = self._image_size
+        if size is not None and self.options.name != FOLDER:  # which resizes as it reads
             n_bytes = 4 * sum(len(split.labels) for split in splits) * self.in_channels * size**2
             check_fits("image_size", "be one with which the images fit into memory", f"{size}", n_bytes)
 
@@ -214,10 +239,14 @@ def _stratified_split(split: Images, held_out: float) -> tuple[Images, Images]:
 
 def _check_images(split: Images, class_names: Sequence[str], part: str) -> None:
     """Accept a part of the data set that has images of every class."""
-    counts = split.labels.bincount(minlength=len(class_names))
+    counts = split.labels.bincount(minlength=len(class_names)).tolist()
     if missing := [name for name, count in zip(class_names, counts, strict=True) if not count]:
         but = f"there are no {part} images of {', '.join(missing)}"
         raise argument_error("classes", "be classes of which the data set has images", but)
+    if part == "training" and 1 in counts:
+        must = "be classes of which the data set has images for training and for validation"
+        but = f"there is one training image of {class_names[counts.index(1)]}"
+        raise argument_error("classes", must, but)
 
 
 def _check_fraction(fraction: float, labels: Tensor) -> None:

@@ -13,6 +13,7 @@ from statistics import fmean, stdev
 from typing import Any
 
 from sqdr.experiment import plots, tables
+from sqdr.experiment.data.folder import keep_record
 from sqdr.experiment.intervals import MIN_FOR_INTERVAL, mean_and_interval
 from sqdr.experiment.options import ComparisonOptions, RunOptions
 from sqdr.experiment.studies.shared_trials import (
@@ -111,6 +112,7 @@ def _train_and_test(
     shutil.rmtree(path, ignore_errors=True)  # a killed run starts anew, since its time is measured
     start = time.perf_counter()
     run = Run(replace(variants[variant], seed=seed, run=path))
+    keep_record(folder, run.data.record)
     accuracy = run.train(show_progress=False)
     return DIVERGED if run.has_diverged else accuracy, time.perf_counter() - start
 

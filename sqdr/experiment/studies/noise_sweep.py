@@ -12,6 +12,7 @@ from pathlib import Path
 import torch
 
 from sqdr.experiment import plots
+from sqdr.experiment.data.folder import keep_record
 from sqdr.experiment.options import NoiseOptions, NoiseSweepOptions, build_noise
 from sqdr.experiment.studies.shared_trials import (
     DIVERGED,
@@ -144,7 +145,9 @@ def _train_and_test(
     folder = options.folder / "trainings" / f"{name}-{strength}-{seed}"
     # Goes on where a killed worker was, and does nothing if only the tests are missing.
     training = replace(options.training, model=model, seed=seed, run=folder)
-    Run(training, resume=True).train(show_progress=False)
+    training_run = Run(training, resume=True)
+    keep_record(options.folder, training_run.data.record)
+    training_run.train(show_progress=False)
     run = read_run(folder, options.training.data.root)
     if has_diverged(run.rows):
         return [DIVERGED] * len(tests)

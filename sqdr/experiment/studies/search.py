@@ -24,6 +24,8 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from sqdr.experiment import plots
+from sqdr.experiment.data.folder import ImageFolder, keep_record
+from sqdr.experiment.data_names import FOLDER
 from sqdr.experiment.option_names import as_configuration, options_of, with_values
 from sqdr.experiment.options import RunOptions, SearchOptions
 from sqdr.experiment.studies.shared_trials import (
@@ -255,6 +257,9 @@ def train(options: SearchOptions, parameters: Cell) -> list[float]:
 
     A training that diverges, and one whose parameters do not go together, has the worst value there is.
     """
+    where = options.training.data
+    if where.name == FOLDER:  # whose faults are not those of the parameters
+        keep_record(options.folder, ImageFolder(where.root).record)
     try:
         training = with_values(options.training, parameters)
         data, model = prepare(training)

@@ -8,6 +8,7 @@ from pathlib import Path
 from torch import Tensor
 
 from sqdr.circuit import ReuploadCircuit
+from sqdr.experiment.data.folder import keep_record
 from sqdr.experiment.data.sets import ImageData
 from sqdr.experiment.options import RunOptions
 from sqdr.experiment.training.classifier import Classifier
@@ -66,6 +67,7 @@ def read_run(path: Path, root: Path | None = None, download: bool = False) -> Tr
     options, rows = folder.read_options(), folder.read_metrics()
     where = replace(options.data, root=root or options.data.root, download=download)
     data, model = prepare(replace(options, data=where), initialise=False)
+    keep_record(path, data.record)
     initial = None
     if model.quantum and options.init_from is None:
         initial = model.quantum.weights.detach().clone()

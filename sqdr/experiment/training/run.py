@@ -14,6 +14,7 @@ from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 
 from sqdr.experiment import plots
+from sqdr.experiment.data.folder import keep_record
 from sqdr.experiment.option_names import as_configuration
 from sqdr.experiment.options import RunOptions
 from sqdr.experiment.training.classifier import Classifier
@@ -76,6 +77,7 @@ class Run:
                 if options.run is None:
                     self._files = RunFolder(new_folder(self.folder))
                 self._files.claim(configuration, resume, trainer.strategy.root_device)
+                keep_record(self.folder, self.data.record)
             if resume:
                 self._find_checkpoint()
         except BaseException:
@@ -170,6 +172,7 @@ class Run:
             image_size=data.test.images.shape[-1],
             data_name=options.data.name,
             data_classes=options.data.classes,
+            data_split_seed=data.split_seed,
             metrics={
                 "test": {"accuracy": accuracy},
                 "validation": {"accuracy": best_epoch["validation_accuracy"]},

@@ -35,9 +35,9 @@ _DEFAULTS = as_configuration(RunOptions())
 class RunFolder:
     """The folder of a training run.
 
-    Its files are written in this order: config.yaml; after each epoch metrics.csv,
-    checkpoints/best.ckpt and checkpoints/last.ckpt; at the end the pictures, the folder `model`, and
-    test.csv, which says that the run is finished.
+    Its files are written in this order: config.yaml; images.json, of one's own images; after each
+    epoch metrics.csv, checkpoints/best.ckpt and checkpoints/last.ckpt; at the end the pictures, the
+    folder `model`, and test.csv, which says that the run is finished.
 
     Args:
         path (Path): of the folder, which is left alone.
