@@ -7,7 +7,7 @@ import socket
 import subprocess
 import sys
 import tomllib
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import pytest
@@ -73,6 +73,10 @@ def test_sqdr_command(command, tmp_path, monkeypatch):
         folder = words[1]
         model.save_pretrained(folder, image_size=8, data_name="digits", data_classes=[0, 1])
         Image.new("L", (8, 8)).save("digit.png")
+    if "folder" in words:
+        for place, number in product((0, 1), range(20)):
+            Path("mine", str(place)).mkdir(parents=True, exist_ok=True)
+            Image.new("L", (9, 8), 20 * place + number).save(f"mine/{place}/{number}.png")
     if words[0] == "bench":
         words += ["--time_limit", "20"]
     assert main(words) == 0

@@ -137,7 +137,8 @@ def test_options_by_what_they_belong_to():
     assert SET_BY_STUDIES | {"data.root", "data.download", "trainer.accelerator"} == NOT_OF_RESULT
     kinds = {name: option.kind for name, option in options_of(RunOptions).items()}
     assert {name for name in kinds if kinds[name] == "task"} == {
-        *("data.name", "data.classes", "data.validation_fraction", "trainer.precision", "seed"),
+        *("data.name", "data.classes", "data.split_seed", "data.validation_fraction"),
+        *("trainer.precision", "seed"),
     }
 
 
