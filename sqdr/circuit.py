@@ -6,7 +6,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, ClassVar, Literal, Union, cast, get_args
+from typing import Any, ClassVar, Literal, Union, get_args
 
 import torch
 from torch import Tensor, nn
@@ -37,7 +37,7 @@ from sqdr.export import (
 from sqdr.gates import angles_of_u3, turns_of
 from sqdr.memory import check_memory, check_size
 from sqdr.noise import Kraus, NoiseModel, Strength, check_probabilities, check_realised
-from sqdr.processes import Generator, home
+from sqdr.processes import OwnGenerator
 from sqdr.validation import (
     argument_error,
     check_boolean,
@@ -231,8 +231,7 @@ class ReuploadCircuit(nn.Module, ABC):
         for name in ("scales", "couplings"):
             tensor = torch.empty(shapes[name], dtype=dtype) if name in shapes else None
             self.register_parameter(name, None if tensor is None else nn.Parameter(tensor))
-        self._generator: torch.Generator | None = None
-        self._home_of_generator = home()
+        self._own_generator = OwnGenerator()
         self._register_noise(noise or NoiseModel())
         self.reset_parameters()
 
@@ -485,19 +484,9 @@ class ReuploadCircuit(nn.Module, ABC):
         forked, and in a worker of a DataLoader, it is seeded anew, so that each draws for itself: by
         its state and the order of the forks, or by the worker's seed, which follows torch's.
         """
-        here = home()
-        if self._generator is None:
-            if self.shots is None and not self._drawn_strengths:
-                return None
-            seed = int(torch.randint(2**63 - 1, (), device="cpu"))
-            self._generator = Generator()
-            self._generator.manual_seed(seed)
-            if here.is_away:
-                self._generator.manual_seed(here.seed(seed))
-        elif here != self._home_of_generator:
-            self._generator.manual_seed(here.seed(self._generator))
-        self._home_of_generator = here
-        return self._generator
+        if self.shots is None and not self._drawn_strengths:
+            return None
+        return self._own_generator.get()
 
     def generator_to_draw_from(self) -> torch.Generator:
         """`generator`, for a draw that is made now; each draw of a backend takes it from here.
@@ -506,12 +495,7 @@ class ReuploadCircuit(nn.Module, ABC):
             RuntimeError: within a backward pass, where `torch.utils.checkpoint` evaluates again and
                 would be given another draw, and a wrong gradient.
         """
-        if torch.is_grad_enabled() and torch._C._current_graph_task_id() != -1:
-            raise RuntimeError(
-                "A circuit with drawn noise or shots cannot be evaluated again in a backward pass, "
-                "where it would draw anew: leave it out of torch.utils.checkpoint."
-            )
-        return cast(torch.Generator, self.generator)
+        return self._own_generator.to_draw_from("A circuit with drawn noise or shots")
 
     def realised_noise(self, angles: Tensor) -> NoiseModel:
         """The noise of one evaluation; a backend calls this once in `expectation_values`.
@@ -630,7 +614,8 @@ class ReuploadCircuit(nn.Module, ABC):
                 its.copy_(own)
             its.requires_grad_(own.requires_grad)
         if self._drawn_strengths:
-            circuit._generator = copy.deepcopy(self.generator)
+            self._own_generator.get()
+            circuit._own_generator = copy.deepcopy(self._own_generator)
         circuit = circuit.to(self.weights.device).train(self.training)
         if registered_name(type(self)) is None:
             self._refuse_other_values(circuit)

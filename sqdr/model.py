@@ -18,7 +18,9 @@ from sqdr.bounds import MAX_ARGUMENTS
 from sqdr.circuit import Backend, ReuploadCircuit
 from sqdr.noise import NoiseModel
 from sqdr.registry import create_circuit, registered_name
-from sqdr.spiking import MIN_IMAGE_SIZE, SpikingEncoder
+from sqdr.spiking import FRONT_END, SpikingEncoder
+from sqdr.spiking.codes import Code
+from sqdr.spiking.neurons import Neuron, Surrogate
 from sqdr.validation import (
     argument_error,
     check_boolean,
@@ -58,9 +60,12 @@ class SQDR_CNN(nn.Module):
         noise (NoiseModel or None): noise of the circuit. Default: None.
         entanglement (str or sequence of pairs): see `ReuploadCircuit`. Default: "linear".
         width (int): factor of the front end's channels. Default: 1.
+        channels, neuron, tau, code, surrogate: of the front end, see `sqdr.spiking.SpikingEncoder`.
+            Defaults: the published ones.
         angle_scale (float): factor from firing rates to angles in radians. Default: pi.
         spiking (nn.Module or None): takes the place of the spiking front end, for images (batch,
-            in_channels, height, width) to firing rates (batch, circuit.n_features). Default: None.
+            in_channels, height, width) to firing rates (batch, circuit.n_features); `width` and the
+            arguments after it then must not be given. Default: None.
         circuit (nn.Module or None): takes the place of the circuit, for angles (batch, n_features) to
             (batch, n_outputs), which are 3 * n_wires and n_wires unless it is a `ReuploadCircuit`;
             `backend`, `noise` and the other arguments of a circuit then must not be given. Default:
@@ -82,7 +87,8 @@ class SQDR_CNN(nn.Module):
         about (About or None): what the folder says that the model was loaded from; None without one.
 
     Shape:
-        images (Tensor of shape (batch, in_channels, height, width)): in [0, 1], at least 8 x 8.
+        images (Tensor of shape (batch, in_channels, height, width)): in [0, 1], at least 8 x 8 for the
+            three stages of the default.
         returns (Tensor of shape (batch, num_class)): logits, or with head="none" the expectation
             values (batch, n_outputs).
 
@@ -110,6 +116,11 @@ class SQDR_CNN(nn.Module):
         noise: NoiseModel | None = None,
         entanglement: Entanglement = "linear",
         width: int = 1,
+        channels: Sequence[int] = FRONT_END["channels"],
+        neuron: Neuron = FRONT_END["neuron"],
+        tau: float = FRONT_END["tau"],
+        code: Code = FRONT_END["code"],
+        surrogate: Surrogate = FRONT_END["surrogate"],
         angle_scale: float = math.pi,
         head: Head | None = None,
         spiking: nn.Module | None = None,
@@ -145,10 +156,14 @@ class SQDR_CNN(nn.Module):
         n_features, n_outputs = 3 * n_wires, n_wires
         if isinstance(circuit, ReuploadCircuit):
             n_features, n_outputs = circuit.n_features, circuit.n_outputs
+        front_end: dict[str, Any] = {"channels": channels, "neuron": neuron, "tau": tau}
+        front_end |= {"code": code, "surrogate": surrogate}
         if spiking is None:
-            spiking = SpikingEncoder(self.T, self.in_channels, n_features, self.width)
+            spiking = SpikingEncoder(self.T, self.in_channels, n_features, self.width, **front_end)
         elif not isinstance(spiking, nn.Module):
             raise argument_error("spiking", "be a module or None", f"is {spiking!r}")
+        else:
+            _refuse_beside("spiking", {"width": width, **front_end})
         self.spiking = spiking
         self.circuit = circuit
         self.head = build_head(head, n_outputs, self.num_class)
@@ -202,6 +217,11 @@ class SQDR_CNN(nn.Module):
     @property
     def width(self) -> int:
         return self._width
+
+    @property
+    def min_image_size(self) -> int:
+        """Height and width of the smallest image; 1 for a front end of another kind."""
+        return self.spiking.min_image_size if isinstance(self.spiking, SpikingEncoder) else 1
 
     @property
     def head_name(self) -> Head:
@@ -313,9 +333,9 @@ class SQDR_CNN(nn.Module):
     def _check(self, images: Tensor) -> None:
         check_real_tensor("images", images, "be a floating-point tensor in [0, 1]")
         must = f"have shape (batch, {self.in_channels}, height, width)"
-        must += f" with height and width of at least {MIN_IMAGE_SIZE}"
+        must += f" with height and width of at least {self.min_image_size}"
         shape = tuple(images.shape)
-        if len(shape) != 4 or shape[1] != self.in_channels or min(shape[2:]) < MIN_IMAGE_SIZE:
+        if len(shape) != 4 or shape[1] != self.in_channels or min(shape[2:]) < self.min_image_size:
             raise argument_error("images", must, f"has shape {shape}")
         in_range = ((images >= 0) & (images <= 1)).all()  # False for NaN
         if torch.compiler.is_compiling() or (self.training and images.is_cuda):
@@ -335,12 +355,17 @@ def _check_own_circuit(circuit: Any, n_wires: int, given: Mapping[str, Any]) -> 
     """Accept a module in the place of the circuit, and no arguments for one that would be made."""
     if not isinstance(circuit, nn.Module):
         raise argument_error("circuit", "be a module or None", f"is {circuit!r}")
+    _refuse_beside("circuit", given)
+    if isinstance(circuit, ReuploadCircuit) and circuit.n_wires != n_wires:
+        raise argument_error("n_wires", f"be the {circuit.n_wires} of `circuit`", f"is {n_wires}")
+
+
+def _refuse_beside(part: str, given: Mapping[str, Any]) -> None:
+    """Accept no arguments for a part of the model that is given itself."""
     parameters = inspect.signature(SQDR_CNN).parameters
     for name, value in given.items():
         if name not in parameters or value != parameters[name].default:
-            raise argument_error(name, "not be given with a `circuit`", f"is {value!r}")
-    if isinstance(circuit, ReuploadCircuit) and circuit.n_wires != n_wires:
-        raise argument_error("n_wires", f"be the {circuit.n_wires} of `circuit`", f"is {n_wires}")
+            raise argument_error(name, f"not be given with a `{part}`", f"is {value!r}")
 
 
 def build_head(head: Head, n_outputs: int, num_class: int) -> nn.Module:

@@ -58,6 +58,53 @@ def _generator_of(state: bytes) -> Generator:
     return generator
 
 
+class OwnGenerator:
+    """The random generator of a module, on the CPU, made when it is first asked for.
+
+    Its seed is drawn from torch's default generator. In a process that was forked, and in a worker of a
+    DataLoader, it is seeded anew, so that each draws for itself: by its state and the order of the
+    forks, or by the worker's seed, which follows torch's.
+    """
+
+    def __init__(self) -> None:
+        self._generator: Generator | None = None
+        self._home = home()
+
+    def get(self) -> torch.Generator:
+        """The generator of this process."""
+        here = home()
+        if self._generator is None:
+            seed = int(torch.randint(2**63 - 1, (), device="cpu"))
+            self.manual_seed(here.seed(seed) if here.is_away else seed)
+        elif here != self._home:
+            self._generator.manual_seed(here.seed(self._generator))
+        self._home = here
+        assert self._generator is not None
+        return self._generator
+
+    def manual_seed(self, seed: int) -> None:
+        """Make it with this seed, in this process."""
+        self._home, self._generator = home(), Generator()
+        self._generator.manual_seed(seed)
+
+    def to_draw_from(self, what: str) -> torch.Generator:
+        """The generator, for a draw that is made now.
+
+        Args:
+            what (str): draws, for the message.
+
+        Raises:
+            RuntimeError: within a backward pass, where `torch.utils.checkpoint` evaluates again and
+                would be given another draw, and a wrong gradient.
+        """
+        if torch.is_grad_enabled() and torch._C._current_graph_task_id() != -1:
+            raise RuntimeError(
+                f"{what} cannot be evaluated again in a backward pass, where it would draw anew: "
+                "leave it out of torch.utils.checkpoint."
+            )
+        return self.get()
+
+
 def home() -> Home:
     """That of the generators of this process, or of this worker of a DataLoader."""
     worker = get_worker_info()

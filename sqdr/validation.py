@@ -3,7 +3,7 @@
 import math
 import operator
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 import torch
@@ -85,6 +85,12 @@ def check_real_tensor(name: str, value: Any, must: str = "be a floating-point te
 def check_seed(name: str, seed: Any) -> int:
     """`seed` as an int that all random generators take; ValueError otherwise."""
     return check_integer(name, seed, 0, 2**32 - 1)
+
+
+def check_choice(name: str, value: object, choices: Any) -> None:
+    """ValueError unless the value is one of a Literal's."""
+    if value not in get_args(choices):
+        raise argument_error(name, f"be one of {', '.join(get_args(choices))}", f"is {value!r}")
 
 
 def check_distinct(name: str, values: Sequence[Any]) -> None:

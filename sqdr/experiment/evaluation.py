@@ -32,7 +32,6 @@ from sqdr.model import SQDR_CNN
 from sqdr.noise import Calibration, NoiseModel
 from sqdr.pretrained.card import LIGHT_ON_DARK
 from sqdr.pretrained.config import CONFIG, PretrainedConfig, read_config
-from sqdr.spiking import MIN_IMAGE_SIZE
 from sqdr.validation import argument_error
 
 _MAX_BATCH = 256
@@ -124,8 +123,8 @@ class Predictor:
             image = self._transform(file)[None]
         except ValueError as error:
             return error
-        if min(image.shape[2:]) < MIN_IMAGE_SIZE:
-            must = f"have height and width of at least {MIN_IMAGE_SIZE}"
+        if min(image.shape[2:]) < self._model.min_image_size:
+            must = f"have height and width of at least {self._model.min_image_size}"
             return argument_error("images", must, f"{file} has {image.shape[2]} x {image.shape[3]}")
         return image
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields, replace
 from inspect import Parameter, signature
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import torch
 
@@ -17,10 +17,13 @@ from sqdr.bounds import MAX_ARGUMENTS, MAX_IMAGE_SIZE
 from sqdr.experiment.data_names import check_data_name
 from sqdr.model import Head
 from sqdr.noise import Calibration, NoiseModel
-from sqdr.spiking import MIN_IMAGE_SIZE
+from sqdr.spiking import FRONT_END, checked_front_end
+from sqdr.spiking.codes import Code
+from sqdr.spiking.neurons import Neuron, Surrogate
 from sqdr.validation import (
     argument_error,
     check_boolean,
+    check_choice,
     check_distinct,
     check_integer,
     check_number,
@@ -47,12 +50,6 @@ Kind = Literal["recipe", "task", "size", "machine", "processes", "folder"]
 OF_TASK, OF_SIZE, OF_MACHINE, OF_PROCESSES, OF_FOLDER = (
     {"of": kind} for kind in ("task", "size", "machine", "processes", "folder")
 )
-
-
-def check_choice(name: str, value: object, choices: Any) -> None:
-    """ValueError unless the value is one of a Literal's."""
-    if value not in get_args(choices):
-        raise argument_error(name, f"be one of {', '.join(get_args(choices))}", f"is {value!r}")
 
 
 def check_path(name: str, path: str | Path) -> Path:
@@ -107,7 +104,7 @@ class DataOptions:
         check_choice("augmentation", self.augmentation, Augmentation)
         size = self.image_size
         if size is not None:
-            size = check_integer("image_size", size, MIN_IMAGE_SIZE, MAX_IMAGE_SIZE)
+            size = check_integer("image_size", size, 2, MAX_IMAGE_SIZE)
         classes = tuple(check_integer("classes", label, 0) for label in self.classes)
         if classes and (len(classes) < 2 or len(set(classes)) < len(classes)):
             raise argument_error("classes", "be at least two distinct labels", f"is {list(classes)}")
@@ -179,6 +176,12 @@ class ModelOptions:
         n_wires: wires of the circuit.
         qdr_block: re-uploading blocks.
         width: factor of the front end's channels.
+        channels: of each of its stages, as multiples of width and the channels of the images.
+        neuron: "IF" (integrate-and-fire), "LIF" (leaky) or "PLIF" (leaky, with trained time constants).
+        tau: time constant of leaky neurons, in time steps.
+        code: "phase", "rate", "latency" or "direct", what makes spikes of an image.
+        surrogate: gradient of the spikes, "ATan", "Erf", "PiecewiseExp", "PiecewiseQuadratic",
+            "Sigmoid", "SoftSign" or "SuperSpike".
         angle_scale: factor from firing rates to angles in radians.
         head: "linear-relu" (published), "linear" or "none".
         init_mode: "normal" or "uniform" initial circuit weights.
@@ -203,6 +206,11 @@ class ModelOptions:
     n_wires: int = 16
     qdr_block: int = 2
     width: int = 4
+    channels: Sequence[int] = FRONT_END["channels"]
+    neuron: Neuron = FRONT_END["neuron"]
+    tau: float = FRONT_END["tau"]
+    code: Code = FRONT_END["code"]
+    surrogate: Surrogate = FRONT_END["surrogate"]
     angle_scale: float = math.pi
     head: Head = "linear"
     init_mode: Literal["normal", "uniform"] = "normal"
@@ -227,6 +235,7 @@ class ModelOptions:
         check_choice("circuit", self.circuit, Variant)
         for name in ("T", "n_wires", "qdr_block", "width"):
             _set(self, **{name: check_integer(name, getattr(self, name), 1, MAX_ARGUMENTS[name])})
+        _set(self, **checked_front_end(self.front_end))
         _set(
             self,
             angle_scale=check_number("angle_scale", self.angle_scale),
@@ -244,6 +253,11 @@ class ModelOptions:
     def family(self) -> dict[str, Any]:
         """The arguments that choose a member of the family of circuits."""
         return _family_of(self)
+
+    @property
+    def front_end(self) -> dict[str, Any]:
+        """The arguments that choose a spiking front end."""
+        return {name: getattr(self, name) for name in FRONT_END}
 
     @property
     def ansatz(self) -> Ansatz:

@@ -37,7 +37,7 @@ from sqdr.pretrained.config import (
     read_config,
     to_json,
 )
-from sqdr.spiking import SpikingEncoder
+from sqdr.spiking import FRONT_END, SpikingEncoder
 from sqdr.validation import argument_error
 
 try:
@@ -148,9 +148,10 @@ def _classical_parts(config: PretrainedConfig) -> nn.ModuleDict:
     """Front end and head of the model, without values."""
     arguments, ansatz = config.arguments, config.ansatz
     sizes = arguments["T"], arguments["in_channels"], ansatz.n_features, arguments["width"]
+    front_end = {name: arguments[name] for name in FRONT_END if name in arguments}
     with torch.device("meta"):
         head = build_head(arguments["head"], ansatz.n_outputs, arguments["num_class"])
-        return nn.ModuleDict({"spiking": SpikingEncoder(*sizes), "head": head})
+        return nn.ModuleDict({"spiking": SpikingEncoder(*sizes, **front_end), "head": head})
 
 
 class _MeansOfAngles(nn.Module):
@@ -184,7 +185,10 @@ def _check_computation(model: SQDR_CNN, config: PretrainedConfig) -> None:
     images = torch.rand(4, model.in_channels, size, size, generator=torch.Generator().manual_seed(0))
     images = images.to(next(parts.parameters()).dtype)
     for training in (True, False):  # in training all layers fire, whatever their weights
-        with torch.no_grad():
+        with torch.no_grad(), torch.random.fork_rng(devices=[]):
+            for spiking in (parts["spiking"], changed.spiking):
+                if generator := cast(SpikingEncoder, spiking).generator:
+                    generator.manual_seed(0)
             rates = parts.train(training)["spiking"](images)
             expected = parts["head"](stand_in(config.arguments["angle_scale"] * rates))
             found = changed.train(training)(images)

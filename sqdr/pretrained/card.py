@@ -14,6 +14,7 @@ from sqdr.errors import MissingPackageError
 from sqdr.model import SQDR_CNN
 from sqdr.noise import NoiseModel
 from sqdr.pretrained.about import About
+from sqdr.spiking import SpikingEncoder
 
 try:
     import yaml
@@ -87,16 +88,26 @@ def _results(data_name: str, about: About) -> list[dict[str, Any]]:
 
 def _parts(model: SQDR_CNN, circuit: ReuploadCircuit) -> list[tuple[str, str, str]]:
     """Part, what it is, and its number of parameters."""
-    first = 2 * model.in_channels * model.width
-    widths = f"{model.in_channels}, {first}, {2 * first} and {4 * first} channels"
     what = {
-        "spiking": f"3 convolutions between {widths}, integrate-and-fire neurons, {model.T} time steps",
+        "spiking": _front_end(model),
         "circuit": f"{circuit.n_wires} wires, {circuit.n_blocks} blocks, {_family(circuit)}",
         "head": model.head_name,
         "whole model": "",
     }
     modules = {"spiking": model.spiking, "circuit": circuit, "head": model.head, "whole model": model}
     return [(name, what[name], f"{_count(module):,}") for name, module in modules.items()]
+
+
+def _front_end(model: SQDR_CNN) -> str:
+    spiking = cast(SpikingEncoder, model.spiking)  # others are not saved
+    factor = model.in_channels * model.width
+    channels = ", ".join(str(channel * factor) for channel in spiking.channels)
+    neurons = {"IF": "integrate-and-fire", "LIF": "leaky integrate-and-fire"}
+    neurons["PLIF"] = f"parametric {neurons['LIF']}"
+    tau = "" if spiking.neuron == "IF" else f" (tau {spiking.tau:g})"
+    shown = f"{len(spiking.channels)} convolutions of {channels} channels, {spiking.code} code, "
+    shown += f"{neurons[spiking.neuron]} neurons{tau}, {model.T} time steps"
+    return shown if spiking.surrogate == "ATan" else f"{shown}, {spiking.surrogate} gradient"
 
 
 def _family(circuit: ReuploadCircuit) -> str:

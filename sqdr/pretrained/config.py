@@ -16,7 +16,7 @@ from sqdr.bounds import MAX_ARGUMENTS, MAX_IMAGE_SIZE
 from sqdr.model import SQDR_CNN
 from sqdr.noise import NoiseModel
 from sqdr.pretrained.about import About
-from sqdr.spiking import MIN_IMAGE_SIZE
+from sqdr.spiking import FRONT_END, SpikingEncoder, checked_front_end, smallest_image
 from sqdr.validation import argument_error
 
 CONFIG = "config.json"
@@ -121,6 +121,10 @@ def _arguments(model: SQDR_CNN) -> dict[str, Any]:
     circuit = model.quantum
     if circuit is None:
         raise argument_error("circuit", "be a ReuploadCircuit", f"is a {type(model.circuit).__name__}")
+    spiking = model.spiking
+    if type(spiking) is not SpikingEncoder:
+        must = "be a SpikingEncoder to be saved"
+        raise argument_error("spiking", must, f"is a {type(spiking).__name__}")
     if not isinstance(model.backend, str):
         must = f"have a name, under which {CONFIG} holds it (entry points, group sqdr.backends)"
         raise argument_error("backend", must, f"is the class {type(circuit).__name__}")
@@ -142,6 +146,7 @@ def _arguments(model: SQDR_CNN) -> dict[str, Any]:
         "noise": circuit.noise.to_dict() if circuit.noise else None,
         **circuit.family(),
         "width": model.width,
+        **spiking.front_end(),
         "angle_scale": model.angle_scale,
         "head": model.head_name,
     }
@@ -190,7 +195,8 @@ def from_json(text: bytes) -> PretrainedConfig:
     names = map(str, range(n_outputs)) if names is None else _list("class_names", names, n_outputs)
     size = content["image_size"]
     if size is not None:
-        size = _integer("image_size", size, MAX_IMAGE_SIZE, least=MIN_IMAGE_SIZE)
+        least = smallest_image(arguments.get("channels", FRONT_END["channels"]))
+        size = _integer("image_size", size, MAX_IMAGE_SIZE, least=least)
     data = content["data"]
     _check_keys("data", data, ("name", "classes"), optional=("split_seed",))
     split_seed = data.get("split_seed")
@@ -209,7 +215,7 @@ def from_json(text: bytes) -> PretrainedConfig:
 def _parsed_arguments(arguments: Any) -> tuple[dict[str, Any], Ansatz]:
     """The arguments of `SQDR_CNN`, and the member of the family that they describe."""
     others = ("init_mode", "init_range", "backend", "noise", "entanglement", "angle_scale", "head")
-    _check_keys("arguments", arguments, (*MAX_ARGUMENTS, *others), optional=tuple(FAMILY))
+    _check_keys("arguments", arguments, (*MAX_ARGUMENTS, *others), optional=(*FAMILY, *FRONT_END))
     for name, largest in MAX_ARGUMENTS.items():
         _integer(name, arguments[name], largest)
     _choice("init_mode", arguments["init_mode"], ("normal", "uniform"))
@@ -220,6 +226,7 @@ def _parsed_arguments(arguments: Any) -> tuple[dict[str, Any], Ansatz]:
     noise = arguments["noise"]
     ansatz = _parsed_ansatz(arguments)
     _number("angle_scale", arguments["angle_scale"])
+    checked_front_end({name: arguments.get(name, default) for name, default in FRONT_END.items()})
     _choice("head", arguments["head"], ("linear-relu", "linear", "none"))
     if noise is not None:
         _check_keys("noise", noise, ("after_rotation", "after_entangler", "readout_error"))

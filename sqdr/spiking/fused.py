@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,7 +12,7 @@ from spikingjelly.activation_based import surrogate
 from torch import Tensor, nn
 
 from sqdr.compilation import in_parallel
-from sqdr.spiking.codes import N_PHASES
+from sqdr.spiking.codes import N_PHASES, repeated
 from sqdr.spiking.neurons import Dynamics
 from sqdr.spiking.stages import Stage
 
@@ -19,22 +20,39 @@ from sqdr.spiking.stages import Stage
 IMAGES_AT_A_TIME = 512
 
 
-def evaluate(stages: list[Stage], images: Tensor, T: int) -> Tensor:
-    """Images (batch, channels, height, width) -> spikes (T, batch, channels, height, width)."""
+def evaluate(
+    stages: list[Stage],
+    images: Tensor,
+    T: int,
+    code: Callable[[Tensor], Tensor] | None = None,
+) -> Tensor:
+    """Images (batch, channels, height, width) -> spikes (T, batch, channels, height, width).
+
+    Args:
+        code (callable or None): gives the time steps (P, batch, channels, height, width) of images
+            without those that come again; None stands for the phase code.
+    """
     is_training = any(stage.normalisation.training for stage in stages)
     if torch.is_grad_enabled() or is_training or len(images) <= IMAGES_AT_A_TIME:
-        return _evaluate(stages, images, T)
+        return _evaluate(stages, images, T, code)
     parts = torch.split(images, IMAGES_AT_A_TIME)
-    return torch.cat([_evaluate(stages, part, T) for part in parts], 1)
+    return torch.cat([_evaluate(stages, part, T, code) for part in parts], 1)
 
 
-def _evaluate(stages: list[Stage], images: Tensor, T: int) -> Tensor:
+def _evaluate(
+    stages: list[Stage], images: Tensor, T: int, code: Callable[[Tensor], Tensor] | None
+) -> Tensor:
     n_images, _, height, width = images.shape
     dtype = stages[0].convolution.weight.dtype
-    values = _to_tiles(torch.floor(images * 255).to(dtype)).unsqueeze(1)
+    if code is None:
+        n_steps, values = min(T, N_PHASES), _to_tiles(torch.floor(images * 255).to(dtype)).unsqueeze(1)
+    else:
+        steps = code(images).to(dtype)
+        n_steps, values = len(steps), _framed_tiles(steps.transpose(0, 1))
     for i, (convolution, norm, neurons, _) in enumerate(stages):
         assert neurons.dynamics is not None
-        geometry = Geometry(T, n_images, height, width, is_image=i == 0)
+        is_image = i == 0 and code is None
+        geometry = Geometry(T, n_images, height, width, n_steps if i == 0 else T, is_image)
         settings = Settings(geometry, neurons.dynamics, norm.eps, norm.training)
         values, mean, variance = _StageFunction.apply(
             values,
@@ -71,6 +89,12 @@ def _from_tiles(values: Tensor, n_images: int) -> Tensor:
     return images.transpose(0, 1)
 
 
+def _framed_tiles(values: Tensor) -> Tensor:
+    """(batch, steps, channels, height, width) -> inputs, as in kernels.py."""
+    right, below = values.shape[-1] % 2 + 1, values.shape[-2] % 2 + 1
+    return nn.functional.pad(_to_tiles(values), (0, 0, 1, right, 1, below))
+
+
 def _unframed(values: Tensor, height: int, width: int) -> Tensor:
     """(..., height + 2.., width + 2.., lanes) -> (..., height, width, lanes)."""
     return values[..., 1 : height + 1, 1 : width + 1, :]
@@ -82,13 +106,15 @@ class Geometry(NamedTuple):
     Args:
         T, n_images: time steps, and images that are not there to fill a tile.
         height, width: of its inputs.
-        is_image: whether these are grey levels; else spikes.
+        n_steps: time steps that differ, which come again and again.
+        is_image: whether the inputs are grey levels; else spikes.
     """
 
     T: int
     n_images: int
     height: int
     width: int
+    n_steps: int
     is_image: bool
 
 
@@ -123,9 +149,8 @@ class _StageFunction(torch.autograd.Function):
         from sqdr.spiking import kernels
 
         geometry = settings.geometry
-        T, n_images, height, width, is_image = geometry
+        T, n_images, height, width, P, is_image = geometry
         tiles, n_lanes, out = len(inputs), inputs.shape[-1], len(weight)
-        P = min(T, N_PHASES) if is_image else T
         n = T * n_images * height * width
         currents = inputs.new_empty(tiles, out, height, P, width, n_lanes)
         x, w, c = _numpy(inputs), _numpy(weight.contiguous()), _numpy(currents)
@@ -147,12 +172,13 @@ class _StageFunction(torch.autograd.Function):
         else:
             mean, variance = (_numpy(values).astype(float) for values in (running_mean, running_var))
         inverse = 1 / np.sqrt(variance + settings.eps)
-        a = _numpy(scale) * inverse
-        b = _numpy(shift) - mean * a
+        gain = settings.dynamics.gain
+        a = gain * _numpy(scale) * inverse
+        b = gain * _numpy(shift) - mean * a
         a, b = a.astype(c.dtype), b.astype(c.dtype)
         outputs = inputs.new_empty(tiles, T, out, *map(_framed, (height // 2, width // 2)), n_lanes)
         present = _present(n_images, tiles, n_lanes, c.dtype)
-        neuron = np.array(settings.dynamics, c.dtype)
+        neuron = np.array(settings.dynamics.of_kernels, c.dtype)
         y = _numpy(outputs)
 
         def fire_part(start: int, stop: int) -> None:
@@ -179,7 +205,7 @@ class _StageFunction(torch.autograd.Function):
             return _differentiable_gradients(grad, tensors, settings)
         mean, inverse, a, b, repeats, present, neuron = ctx.rest
         geometry = settings.geometry
-        T, n_images, height, width, is_image = geometry
+        T, n_images, height, width, _steps, is_image = geometry
         tiles, out = len(inputs), len(weight)
         odd = height % 2 or width % 2
         grad_currents = torch.zeros_like(currents) if odd else torch.empty_like(currents)
@@ -193,8 +219,9 @@ class _StageFunction(torch.autograd.Function):
             return sums
 
         sums = np.sum(in_parallel(fire_part, tiles), axis=0)
-        grad_scale = torch.from_numpy(sums[:, 1] * inverse).to(weight.dtype)
-        grad_shift = torch.from_numpy(sums[:, 0].copy()).to(weight.dtype)
+        gain = settings.dynamics.gain
+        grad_scale = torch.from_numpy(gain * sums[:, 1] * inverse).to(weight.dtype)
+        grad_shift = torch.from_numpy(gain * sums[:, 0]).to(weight.dtype)
         wanted = ctx.needs_input_grad[1], ctx.needs_input_grad[0] and not is_image
         grad_weight = None
         grad_inputs: Tensor | None = None
@@ -259,13 +286,13 @@ def _by_operations(
     running_var: Tensor | None,
 ) -> Tensor:
     """The outputs of a stage by torch's own operations."""
-    T, n_images, height, width, is_image = settings.geometry
+    T, n_images, height, width, _, is_image = settings.geometry
     if is_image:
         places = 2.0 ** (torch.arange(T) % N_PHASES + 1 - N_PHASES).to(inputs.dtype)
         levels = _from_tiles(inputs, n_images)
         spikes = torch.floor(levels * places.reshape(T, 1, 1, 1, 1)) % 2
     else:
-        spikes = _from_tiles(_unframed(inputs, height, width), n_images)
+        spikes = repeated(_from_tiles(_unframed(inputs, height, width), n_images), T)
     currents = nn.functional.batch_norm(
         nn.functional.conv2d(spikes.flatten(0, 1), weight, padding=1),
         running_mean,
@@ -275,16 +302,14 @@ def _by_operations(
         settings.is_training,
         eps=settings.eps,
     )
-    decay, threshold, surrogate_height, _ = settings.dynamics
+    decay, gain, threshold, surrogate_height, _ = settings.dynamics
     spike = surrogate.ATan(2 * surrogate_height)
     potentials, steps = torch.zeros_like(currents[:n_images]), []
     for current in torch.split(currents, n_images):
-        potentials = decay * potentials + current
+        potentials = decay * potentials + gain * current
         steps.append(spike(potentials - threshold))
         potentials = (1 - steps[-1]) * potentials
-    pooled = torch.stack([nn.functional.max_pool2d(step, 2) for step in steps], 1)
-    right, below = width // 2 % 2 + 1, height // 2 % 2 + 1
-    return nn.functional.pad(_to_tiles(pooled), (0, 0, 1, right, 1, below))
+    return _framed_tiles(torch.stack([nn.functional.max_pool2d(step, 2) for step in steps], 1))
 
 
 def _numpy(tensor: Tensor) -> NDArray[Any]:

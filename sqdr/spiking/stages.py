@@ -12,7 +12,7 @@ from torch.nn.modules import module as torch_module
 
 from sqdr import compilation
 from sqdr.spiking.layers import Convolution
-from sqdr.spiking.neurons import IntegrateAndFire
+from sqdr.spiking.neurons import IntegrateAndFire, LeakyIntegrateAndFire
 
 #: Settings that the kernels know.
 _CONVOLUTION = {
@@ -39,7 +39,7 @@ class Stage(NamedTuple):
 
     convolution: Convolution
     normalisation: Any
-    neurons: IntegrateAndFire
+    neurons: IntegrateAndFire | LeakyIntegrateAndFire
     pooling: nn.Module
 
 
@@ -98,7 +98,7 @@ def _is_as_made(stage: Stage) -> bool:
         _has(convolution, Convolution, _CONVOLUTION)
         and _has(pooling, layer.MaxPool2d, _POOLING)
         and type(norm) is layer.BatchNorm2d
-        and type(neurons) is IntegrateAndFire
+        and type(neurons) in (IntegrateAndFire, LeakyIntegrateAndFire)
         and neurons.dynamics is not None
         and None not in (norm.weight, norm.running_mean, norm.momentum)
         and all(module.step_mode == "m" for module in stage)

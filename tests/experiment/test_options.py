@@ -71,7 +71,7 @@ TRAINING = RunOptions()
         (DataOptions, {"augmentation": "cutout"}, "augmentation"),
         (DataOptions, {"classes": [3]}, "classes"),
         (DataOptions, {"classes": [3, -8]}, "classes"),
-        (DataOptions, {"image_size": 4}, "image_size"),
+        (DataOptions, {"image_size": 1}, "image_size"),
         (DataOptions, {"validation_fraction": 0}, "validation_fraction"),
         (DataOptions, {"batch_size": 0}, "batch_size"),
         (ModelOptions, {"T": 0}, "T"),

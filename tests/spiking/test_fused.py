@@ -156,7 +156,7 @@ def second_stage(tiled, spikes, layers, training, dynamics=None):
     T, batch, _, height, width = spikes.shape
     norm = layers[1]
     settings = fused.Settings(
-        fused.Geometry(T, batch, height, width, is_image=False),
+        fused.Geometry(T, batch, height, width, n_steps=T, is_image=False),
         dynamics or layers[2].dynamics,
         norm.eps,
         training,
@@ -168,18 +168,19 @@ def second_stage(tiled, spikes, layers, training, dynamics=None):
     return fused._from_tiles(fused._unframed(outputs, height // 2, width // 2), batch)
 
 
+@pytest.mark.parametrize("decay_input", [True, False])
 @pytest.mark.parametrize(("tau", "threshold", "alpha"), [(2.0, 1.0, 2.0), (1.25, 0.7, 4.0)])
-def test_a_leaky_neuron(tau, threshold, alpha):
+def test_a_leaky_neuron(tau, threshold, alpha, decay_input):
     """Potentials that decay, another threshold and another slope, which the kernels know too."""
     torch.manual_seed(5)
     layers = stage(2, 3, torch.float64)
-    lif = neuron.LIFNode(
-        tau, decay_input=False, v_threshold=threshold, surrogate_function=surrogate.ATan(alpha)
-    )
+    gradient = surrogate.ATan(alpha)
+    lif = neuron.LIFNode(tau, decay_input, threshold, surrogate_function=gradient)
     reference = spikingjelly(layers, lif)
     spikes = (torch.rand(9, 5, 2, 8, 8, dtype=torch.float64) < 0.3).double()
     inputs, tiled = spikes.clone().requires_grad_(), to_inputs(spikes).requires_grad_()
-    dynamics = Dynamics(1 - 1 / tau, threshold, alpha / 2, torch.pi / 2 * alpha)
+    gain = 1 / tau if decay_input else 1.0
+    dynamics = Dynamics(1 - 1 / tau, gain, threshold, alpha / 2, torch.pi / 2 * alpha)
     expected, actual = reference(inputs), second_stage(tiled, spikes, layers, True, dynamics)
     assert torch.equal(actual, expected)
     coefficients = torch.randn_like(expected)

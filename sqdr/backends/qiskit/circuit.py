@@ -28,7 +28,6 @@ from sqdr.noise import (
     PhaseFlip,
     TwoWireDepolarizing,
 )
-from sqdr.processes import Generator, home
 from sqdr.validation import argument_error, check_boolean, check_integer, check_seed
 
 #: Held while Qiskit works.
@@ -112,9 +111,7 @@ class QiskitCircuit(ReuploadCircuit):
         self.layout = None if layout is None else [check_integer("layout", q, 0) for q in layout]
         self.seed = None if seed is None else check_seed("seed", seed)
         if self.seed is not None:
-            self._generator = Generator()
-            self._generator.manual_seed(self.seed)
-            self._home_of_generator = home()
+            self._own_generator.manual_seed(self.seed)
         self._given = _Shared(device)
         self._runs_on: Device | None = None
         self._check_shots(self.running_on())

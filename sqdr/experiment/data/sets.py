@@ -24,7 +24,6 @@ from sqdr.experiment.data.torchvision_sets import load_torchvision
 from sqdr.experiment.data_names import BUILT_IN, FOLDER, entry_of
 from sqdr.experiment.options import DataOptions
 from sqdr.images import resized
-from sqdr.spiking import MIN_IMAGE_SIZE
 from sqdr.validation import argument_error
 
 _DIGITS_TEST_SIZE = 360
@@ -126,8 +125,8 @@ class ImageData(lightning.LightningDataModule):
             return
         sizes = {tuple(split.images.shape[2:]) for split in splits}
         height, width = sizes.pop()
-        if sizes or height != width or not MIN_IMAGE_SIZE <= height <= MAX_IMAGE_SIZE:
-            must = f"be given unless images are squares of {MIN_IMAGE_SIZE} to {MAX_IMAGE_SIZE:,}"
+        if sizes or height != width or height > MAX_IMAGE_SIZE:
+            must = f"be given unless images are squares of at most {MAX_IMAGE_SIZE:,}"
             raise argument_error("image_size", must, f"they have {height} x {width} pixels")
 
     def _check_fits(self, *splits: Images) -> None:

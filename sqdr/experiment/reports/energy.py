@@ -22,8 +22,6 @@ from spikingjelly.activation_based.op_counter import (
 )
 from torch import Tensor, nn
 
-from sqdr.spiking import IntegrateAndFire
-
 _COSTS = SimpleEnergyCostConfig.fp32()
 
 
@@ -69,8 +67,8 @@ def count_operations(module: nn.Module, inputs: Tensor) -> Operations:
             classical layers after it.
         inputs (Tensor): what the layer is called with.
     """
-    if isinstance(module, IntegrateAndFire):
-        # The neuron that it stands for, whose potentials SpikingJelly finds.
+    if isinstance(module, neuron.BaseNode):
+        # A neuron with memory in its place, whose potentials SpikingJelly finds.
         module = neuron.IFNode(step_mode="m")
     synops, macs, memory = SynOpCounter(), MACCounter(), NeuromorphicMemoryAccessCounter()
     modes = ModuleCounterMode([memory], model=module), DispatchCounterMode([synops, macs])

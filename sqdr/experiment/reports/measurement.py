@@ -9,6 +9,7 @@ from typing import NamedTuple, cast
 
 import torch
 from rich.progress import track
+from spikingjelly.activation_based import neuron
 from torch import Tensor, nn
 
 from sqdr.experiment.data.labelled import Images
@@ -16,7 +17,7 @@ from sqdr.experiment.reports.energy import Operations, count_operations
 from sqdr.experiment.scores import Scores, scores_of
 from sqdr.experiment.training.finished import TrainedRun
 from sqdr.model import SQDR_CNN
-from sqdr.spiking import IntegrateAndFire, SpikingEncoder
+from sqdr.spiking import SpikingEncoder
 
 
 class Layer(NamedTuple):
@@ -155,7 +156,7 @@ def _watched(spiking: SpikingEncoder) -> Iterator[dict[str, list[_Call]]]:
             name = f"convolution {n_convolutions}"
         elif isinstance(module, nn.Linear):
             name = "linear"
-        elif not isinstance(module, IntegrateAndFire):
+        elif not isinstance(module, neuron.BaseNode):
             continue
 
         def keep(module: nn.Module, inputs: tuple[Tensor], outputs: Tensor, name: str = name) -> None:

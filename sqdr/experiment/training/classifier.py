@@ -100,17 +100,14 @@ class Classifier(lightning.LightningModule):
         states = {"torch": torch.get_rng_state()}
         if self.device.type == "cuda":
             states["cuda"] = torch.cuda.get_rng_state(self.device)
-        generator = self.generator
-        if generator is not None:
-            states["circuit"] = generator.get_state()
+        states |= {name: each.get_state() for name, each in self.generators.items()}
         checkpoint["random_states"] = states
         checkpoint["options"] = as_configuration(self.options)
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         states = checkpoint["random_states"]
-        generator = self.generator
-        if generator is not None:
-            generator.set_state(states["circuit"])
+        for name, generator in self.generators.items():
+            generator.set_state(states[name])
         self._random_state = states["torch"]
         self._cuda_random_state = states.get("cuda")
 
@@ -124,26 +121,27 @@ class Classifier(lightning.LightningModule):
     def on_train_epoch_start(self) -> None:
         trainer = self.trainer
         if trainer.current_epoch == 0:
-            self._seed_generator()
-        generator = self.generator
-        if trainer.world_size > 1 and generator is not None:
+            self._seed_generators()
+        if trainer.world_size > 1:
             # Each process draws for its own images. A seed for each epoch needs no checkpoint.
             of_process = self.options.seed, trainer.current_epoch, trainer.global_rank
-            generator.manual_seed(Random(str(of_process)).getrandbits(63))
+            for generator in self.generators.values():
+                generator.manual_seed(Random(str(of_process)).getrandbits(63))
 
-    def _seed_generator(self) -> None:
+    def _seed_generators(self) -> None:
         """Let what is drawn follow the run's seed alone; in a forked process a circuit has its own."""
         state = torch.get_rng_state()
         seed = int(torch.randint(2**63 - 1, (), device="cpu"))  # what the circuit draws as well
         torch.set_rng_state(state)
-        generator = self.generator
-        if generator is not None:
+        for generator in self.generators.values():
             generator.manual_seed(seed)
 
     @property
-    def generator(self) -> torch.Generator | None:
-        """Where noise and shots are drawn from; None if there is nothing to draw."""
-        return self.model.quantum.generator if self.model.quantum else None
+    def generators(self) -> dict[str, torch.Generator]:
+        """Where spikes, noise and shots are drawn from, by the part of the model that draws."""
+        parts = {"circuit": self.model.quantum, "spiking": self.model.spiking}
+        found = {name: getattr(part, "generator", None) for name, part in parts.items()}
+        return {name: each for name, each in found.items() if isinstance(each, torch.Generator)}
 
     def _evaluate(self, stage: str, batch: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
         images, labels = batch

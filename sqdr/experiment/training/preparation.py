@@ -32,6 +32,9 @@ def prepare(options: RunOptions, initialise: bool = True) -> tuple[ImageData, SQ
     with quiet():
         lightning.seed_everything(options.seed, verbose=False)
     model = build_model(options.model, data.in_channels, len(data.class_names))
+    if (size := min(data.train.images.shape[2:])) < model.min_image_size:
+        must = f"be at least {model.min_image_size} for {len(options.model.channels)} stages"
+        raise argument_error("image_size", must, f"is {size}")
     if initialise and options.init_from is not None:
         take_weights(model, options.init_from, build_model)
     return data, model
@@ -55,6 +58,7 @@ def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR
         backend=options.backend,
         noise=build_noise(options.noise),
         width=options.width,
+        **options.front_end,
         angle_scale=options.angle_scale,
         head=options.head,
         **options.family,

@@ -42,9 +42,8 @@ class CheckpointsWithinEpoch(Callback):
             for name, value in saved.items():
                 setattr(metric, name, value.to(module.device))
             metric._update_count = of_process["n_updates"]
-        generator = cast(Classifier, module).generator
-        if generator is not None:
-            generator.set_state(of_process["generator"])
+        for name, generator in cast(Classifier, module).generators.items():
+            generator.set_state(of_process["generators"][name])
 
     def on_train_batch_end(
         self, trainer: lightning.Trainer, module: lightning.LightningModule, *_: Any
@@ -58,11 +57,10 @@ class CheckpointsWithinEpoch(Callback):
             return
         classifier = cast(Classifier, module)
         classifier.clamp_strengths()
-        generator = classifier.generator
         of_process = {
             "metrics": [dict(metric.metric_state) for metric in _metrics(module)],
             "n_updates": progress.current.ready,
-            "generator": None if generator is None else generator.get_state(),
+            "generators": {name: one.get_state() for name, one in classifier.generators.items()},
         }
         batches = cast(Any, trainer.train_dataloader).batch_sampler
         place = Place(batches.order, progress.current.ready, torch.get_rng_state())

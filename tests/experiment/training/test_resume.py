@@ -121,6 +121,16 @@ def test_a_run_that_is_killed_within_an_epoch_goes_on_within_it(fatal_call, tmp_
     assert contents(tmp_path / "run") == contents(tmp_path / "expected")
 
 
+@pytest.mark.parametrize("often", [[], ["--checkpoint_minutes", "0"]])
+def test_spikes_are_drawn_as_if_the_run_had_gone_on(often, tmp_path):
+    options = ["--model.code", "rate", *often]
+    assert run(tmp_path / "expected", *options) == 0
+    killed = run(tmp_path / "run", *options, moment="a training step", fatal_call=15)
+    assert killed == -signal.SIGKILL
+    assert run(tmp_path / "run", *options, "--resume") == 0
+    assert contents(tmp_path / "run") == contents(tmp_path / "expected")
+
+
 def test_a_killed_run_in_double_precision(tmp_path):
     precision = ["--trainer.precision", "64-true"]
     assert run(tmp_path / "expected", *precision) == 0
