@@ -47,14 +47,31 @@ def check_folder(
             raise argument_error(argument, must, f"{folder} holds {foreign[0]}")
         return
     try:
-        there = flat(defaults or {}) | flat(yaml.safe_load(file.read_text()))
+        differ = difference(yaml.safe_load(file.read_text()), configuration, ignored, defaults)
     except (yaml.YAMLError, UnicodeDecodeError, AttributeError, RecursionError) as error:
         raise argument_error(argument, must, f"{file} holds no options") from error
-    here = flat(configuration)
-    for name in sorted((there.keys() | here.keys()).difference(ignored)):
-        if _comparable(name, there.get(name)) != _comparable(name, here.get(name)):
-            differ = f"{folder} has {name} {there.get(name)}, not {here.get(name)}"
-            raise argument_error(argument, must, differ)
+    if differ:
+        raise argument_error(argument, must, f"{folder} has {differ}")
+
+
+def difference(
+    there: Mapping[str, Any],
+    here: Mapping[str, Any],
+    ignored: Collection[str] = (),
+    defaults: Mapping[str, Any] | None = None,
+) -> str:
+    """The first option in which two configurations differ, "model.T 5, not 6", or nothing.
+
+    Args:
+        there, here (mapping): plain data.
+        ignored (collection of str): options that may differ, such as "model.T".
+        defaults (mapping or None): of options that `there` may lack.
+    """
+    old, new = flat(defaults or {}) | flat(there), flat(here)
+    for name in sorted((old.keys() | new.keys()).difference(ignored)):
+        if _comparable(name, old.get(name)) != _comparable(name, new.get(name)):
+            return f"{name} {old.get(name)}, not {new.get(name)}"
+    return ""
 
 
 def read_configuration(folder: Path) -> dict[str, Any]:

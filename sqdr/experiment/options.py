@@ -399,6 +399,8 @@ class NoiseSweepOptions:
         jobs: processes, of one thread each; none stands for all cores.
         folder: of the sweep. The same command continues the sweep in it, and on another machine takes
             part in it.
+        storage: URL of a database, by which machines without a common folder share the sweep; it has
+            the name of the folder there.
     """
 
     training: RunOptions
@@ -414,6 +416,7 @@ class NoiseSweepOptions:
     seeds: Sequence[int] = field(default=(0, 1, 2, 3, 4), metadata=OF_SIZE)
     jobs: int | None = field(default=None, metadata=OF_MACHINE)
     folder: Path = field(default=Path("runs/noise-sweep"), metadata=OF_FOLDER)
+    storage: str | None = field(default=None, metadata=OF_MACHINE)
 
     def __post_init__(self) -> None:
         _check_study(self)
@@ -453,6 +456,8 @@ class ComparisonOptions:
         jobs: processes, of one thread each; none stands for all cores.
         folder: of the comparison. The same command continues the comparison in it, and on another
             machine takes part in it.
+        storage: URL of a database, by which machines without a common folder share the comparison; it
+            has the name of the folder there.
         variants: the others by name, and the options of the model that each changes, for instance
             {trained scaling: {scaling: true}, X: {observables: X}}. By default the twins without
             entanglement, training, or the circuit itself. Where there is no circuit, there is no noise.
@@ -462,6 +467,7 @@ class ComparisonOptions:
     seeds: Sequence[int] = field(default=(0, 1, 2, 3, 4), metadata=OF_SIZE)
     jobs: int | None = field(default=None, metadata=OF_MACHINE)
     folder: Path = field(default=Path("runs/comparison"), metadata=OF_FOLDER)
+    storage: str | None = field(default=None, metadata=OF_MACHINE)
     variants: Mapping[str, Mapping[str, Any]] = field(default_factory=lambda: dict(TWINS))
 
     def __post_init__(self) -> None:
@@ -517,6 +523,8 @@ class SearchOptions:
         jobs: processes, of one thread each; none stands for all cores.
         folder: of the search. The same command continues the search in it, and on another machine takes
             part in it.
+        storage: URL of a database, by which machines without a common folder share the search; it has
+            the name of the folder there.
     """
 
     training: RunOptions
@@ -532,6 +540,7 @@ class SearchOptions:
     n_trials: int = field(default=50, metadata=OF_SIZE)
     jobs: int | None = field(default=None, metadata=OF_MACHINE)
     folder: Path = field(default=Path("runs/search"), metadata=OF_FOLDER)
+    storage: str | None = field(default=None, metadata=OF_MACHINE)
 
     def __post_init__(self) -> None:
         _check_study(self)
@@ -543,6 +552,8 @@ def _check_study(options: NoiseSweepOptions | ComparisonOptions | SearchOptions)
     if options.jobs is not None:
         _set(options, jobs=check_integer("jobs", options.jobs, 1))
     _set(options, folder=check_path("folder", options.folder))
+    if not isinstance(options.storage, str | None):
+        raise argument_error("storage", "be the URL of a database", f"is {options.storage!r}")
 
 
 @dataclass(frozen=True)

@@ -79,7 +79,9 @@ def _of_one_type(name: str, type_: Any) -> Kind:
         case builtins, () if builtins in _SIMPLE:
             return _SIMPLE[builtins]
         case origin, choices if origin is Literal:
-            return Kind("|".join(choices), f"be {_either(choices)}", choices[0])
+            place = "|".join(choices)
+            is_short = len(place) <= _LONGEST_PLACE
+            return Kind(place if is_short else "NAME", f"be {_either(choices)}", choices[0])
         case origin, _ if origin is Mapping:
             example = _EXAMPLES.get(name.rpartition(".")[2], "{name:value}")
             return Kind("{NAME:VALUE,...}", "be names and values", example, _mapping)
@@ -143,6 +145,8 @@ def _pairs(text: str) -> str:
     return f"[[{'], ['.join(pairs)}]]"
 
 
+#: Characters of the place of a value that still fit beside the name of an option.
+_LONGEST_PLACE = 50
 _SIMPLE: dict[Any, Kind] = {
     bool: Kind("true|false", "be true or false", "true"),
     int: Kind("N", "be an integer", "8"),

@@ -16,11 +16,13 @@ from sqdr.experiment import plots, tables
 from sqdr.experiment.data.folder import keep_record
 from sqdr.experiment.intervals import MIN_FOR_INTERVAL, mean_and_interval
 from sqdr.experiment.options import ComparisonOptions, RunOptions
+from sqdr.experiment.studies.places import Place, StudyFolder
 from sqdr.experiment.studies.shared_trials import (
     DIVERGED,
     Cell,
     claim_study,
     finish_cells,
+    place_of,
 )
 from sqdr.experiment.training.preparation import count_parameters, prepare
 from sqdr.experiment.training.run import Run
@@ -51,6 +53,7 @@ class Trainings:
         variants (mapping of str to RunOptions): how each is trained.
         seeds (sequence of int): each gives one training of each variant.
         jobs (int or None): processes, of one thread each; None, the default, stands for all cores.
+        place (Place or None): where it is kept what has been done. Default: None, the folder.
 
     Attributes:
         cells (list of Cell): one for each variant and seed.
@@ -66,11 +69,13 @@ class Trainings:
         variants: Mapping[str, RunOptions],
         seeds: Sequence[int],
         jobs: int | None = None,
+        place: Place | None = None,
     ) -> None:
         self.cells: list[Cell] = [
             {"variant": variant, "seed": seed} for seed in seeds for variant in variants
         ]
         self._folder, self._variants, self._jobs = folder, variants, jobs
+        self._place = place or StudyFolder(folder)
         self._n_parameters = {
             variant: count_parameters(prepare(training)[1]) for variant, training in variants.items()
         }
@@ -83,7 +88,7 @@ class Trainings:
                 (NaN if it has diverged) and "seconds"; None if other machines are still at work.
         """
         results = finish_cells(
-            self._folder,
+            self._place,
             self.cells,
             ["maximize", "minimize"],
             partial(_train_and_test, self._folder, self._variants),
@@ -150,10 +155,11 @@ class Comparison:
 
     def __init__(self, options: ComparisonOptions) -> None:
         self.options = options
+        place = place_of(options)
         device = device_of(options.training.trainer)
         training = options.training
         variants = {name: replace(training, model=model) for name, model in options.models().items()}
-        self._trainings = Trainings(options.folder, variants, options.seeds, options.jobs)
+        self._trainings = Trainings(options.folder, variants, options.seeds, options.jobs, place)
         self.cells = self._trainings.cells
         claim_study(options, device)
 

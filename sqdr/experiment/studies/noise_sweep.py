@@ -19,6 +19,7 @@ from sqdr.experiment.studies.shared_trials import (
     Cell,
     claim_study,
     finish_cells,
+    place_of,
 )
 from sqdr.experiment.training.epochs import has_diverged
 from sqdr.experiment.training.finished import read_run
@@ -73,6 +74,7 @@ class NoiseSweep:
 
     def __init__(self, options: NoiseSweepOptions) -> None:
         self.options = options
+        self._place = place_of(options)
         self.tests = list(product(options.channels, options.test_strengths))
         trainings = list(product(options.channels, filter(None, options.training_strengths)))
         if 0 in options.training_strengths:
@@ -97,7 +99,7 @@ class NoiseSweep:
                 finishes last writes the files.
         """
         accuracies = finish_cells(
-            self.options.folder,
+            self._place,
             self.cells,
             ["maximize"] * len(self.tests),
             partial(_train_and_test, self.options, self.tests),

@@ -28,11 +28,12 @@ from sqdr.experiment.data.folder import ImageFolder, keep_record
 from sqdr.experiment.data_names import FOLDER
 from sqdr.experiment.option_names import as_configuration, options_of, with_values
 from sqdr.experiment.options import RunOptions, SearchOptions
+from sqdr.experiment.studies.places import Direction, Place
 from sqdr.experiment.studies.shared_trials import (
     Cell,
-    Direction,
     SharedTrials,
     claim_study,
+    place_of,
     run_in_processes,
 )
 from sqdr.experiment.training.classifier import Classifier
@@ -83,6 +84,7 @@ class Search:
 
     def __init__(self, options: SearchOptions) -> None:
         distributions = search_space(options.space)
+        place = place_of(options)
         if options.objective == "validation_loss" and "label_smoothing" in distributions:
             must = 'be "validation_accuracy" where label_smoothing, a part of the loss, is searched for'
             raise argument_error("objective", must, f"is {options.objective!r}")
@@ -101,7 +103,7 @@ class Search:
         self.options = options
         self._open_trials = partial(
             SearchTrials,
-            options.folder,
+            place,
             distributions,
             options.objective,
             options.n_trials,
@@ -151,7 +153,7 @@ class SearchTrials(SharedTrials):
     the same, and one process draws the same each time. What a killed worker was trying is tried again.
 
     Args:
-        folder (Path): of the search.
+        place (Place): where the search is, or will be, kept.
         distributions (mapping): of each parameter.
         objective (str): name of the value, as in `SearchOptions`.
         n_trials (int): how many are to be finished.
@@ -160,13 +162,13 @@ class SearchTrials(SharedTrials):
 
     def __init__(
         self,
-        folder: Path,
+        place: Place,
         distributions: Mapping[str, BaseDistribution],
         objective: str,
         n_trials: int,
         seed: int,
     ) -> None:
-        super().__init__(folder, "search", [_DIRECTIONS[objective]], n_trials)
+        super().__init__(place, "search", [_DIRECTIONS[objective]], n_trials)
         self._distributions = dict(distributions)
         self._objective = objective
         self._seed = seed
@@ -184,12 +186,32 @@ class SearchTrials(SharedTrials):
         ]
 
     def _next_trial(self) -> optuna.Trial | None:
-        n_started = len(self._trials(TrialState.RUNNING, TrialState.COMPLETE))
-        if n_started >= self.n_cells:
+        if len(self._started()) >= self.n_cells:
             return None
-        seed = np.random.SeedSequence([self._seed, n_started]).generate_state(1)[0]
+        trial = self._place.ask(self._study)
+        n_before = sum(other.number < trial.number for other in self._started())
+        if n_before >= self.n_cells:  # by a worker that did not wait for its turn
+            self._give_up(trial)
+            return None
+        seed = np.random.SeedSequence([self._seed, n_before]).generate_state(1)[0]
         self._study.sampler = TPESampler(seed=int(seed))
-        return self._study.ask(self._distributions)
+        for name, distribution in self._distributions.items():
+            _suggest(trial, name, distribution)
+        return trial
+
+    def _started(self) -> list[FrozenTrial]:
+        return self._trials(TrialState.RUNNING, TrialState.COMPLETE)
+
+
+def _suggest(trial: optuna.Trial, name: str, distribution: BaseDistribution) -> None:
+    """Draw a parameter, or take the one that the trial was queued with."""
+    if isinstance(distribution, CategoricalDistribution):
+        trial.suggest_categorical(name, distribution.choices)
+        return
+    assert isinstance(distribution, FloatDistribution | IntDistribution)
+    is_float = isinstance(distribution, FloatDistribution)
+    suggest: Any = trial.suggest_float if is_float else trial.suggest_int
+    suggest(name, distribution.low, distribution.high, log=distribution.log)
 
 
 def search_space(space: Mapping[str, Any]) -> dict[str, BaseDistribution]:

@@ -1,23 +1,15 @@
-"""Work that processes and machines share: the cells of a study in a folder.
+"""Work that processes and machines share: the cells of a study.
 
 A cell is one piece of work, for instance one training run, described by plain data. Optuna keeps the
-cells as the trials of a study, in a journal in the folder: which wait, which run, and the values of the
-finished ones. The cells are known from the start (`SharedStudy`), or chosen one by one from the values
-of those that are finished (`sqdr.experiment.studies.search.SearchTrials`).
-
-Optuna's journal is made for shared folders, but nothing in it tells a running trial from one whose
-worker is dead. (Heartbeats come with Optuna's database storage only, whose file database, SQLite, is
-not safe on network file systems.) So a worker holds a file lock while it runs a cell. The operating
-system releases the lock when the worker ends, however it ends, and whoever next looks for work queues
-the cell again.
-
-This needs a file system whose locks (flock) hold between the machines, as on NFS 4; where they do not,
-as on sshfs, machines repeat each other's cells. The cells of a machine that loses its power or its
-network are free when the file server gives up its locks, on NFS 4 after about 90 seconds.
+cells as the trials of a study, see `sqdr.experiment.studies.places`. The cells are known from the start
+(`SharedStudy`), or chosen one by one from the values of those that are finished
+(`sqdr.experiment.studies.search.SearchTrials`).
 """
 
 from __future__ import annotations
 
+import hashlib
+import json
 import logging
 import math
 import multiprocessing
@@ -25,24 +17,26 @@ import os
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 from functools import partial
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from threading import Thread
-from typing import Any, Literal
+from typing import Any
 
 import optuna
 import torch
-from filelock import BaseFileLock, FileLock, Timeout
-from optuna.storages import JournalStorage
-from optuna.storages.journal import JournalFileBackend, JournalFileOpenLock
+from filelock import FileLock
 from optuna.trial import TrialState
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from torch.multiprocessing.spawn import ProcessException, ProcessExitedException, spawn
 
+from sqdr.experiment.data.folder import ImageFolder
+from sqdr.experiment.data_names import FOLDER
 from sqdr.experiment.folders import (
     check_folder,
+    difference,
     has_configuration,
     read_configuration,
     write_configuration,
@@ -50,6 +44,7 @@ from sqdr.experiment.folders import (
 from sqdr.experiment.option_names import NOT_OF_RESULT, names_of, what_is_shared
 from sqdr.experiment.options import ComparisonOptions, NoiseSweepOptions, RunOptions, SearchOptions
 from sqdr.experiment.provenance import keep_provenance
+from sqdr.experiment.studies.places import LOCK, Direction, Place, StudyDatabase, StudyFolder
 from sqdr.memory import is_lack_of_memory
 from sqdr.validation import argument_error
 
@@ -57,41 +52,30 @@ from sqdr.validation import argument_error
 Cell = dict[str, Any]
 #: What runs a cell and returns its values, one for each direction of the study.
 CellFunction = Callable[[Cell], Sequence[float]]
-#: What Optuna calls a better value.
-Direction = Literal["maximize", "minimize"]
 
 #: The value of a training that has diverged, which is worse than any accuracy.
 DIVERGED = -math.inf
 
-_LOCK = "study.lock"
-
 
 class SharedTrials(ABC):
-    """The trials of a folder's study, of which each is one worker's at a time.
+    """The trials of a study, of which each is one worker's at a time.
 
     A subclass says which trial is next. A trial's cell is its attributes and parameters together.
 
     Args:
-        folder (Path): where the study is, or will be, kept.
+        place (Place): where the study is, or will be, kept.
         name (str): of the study.
         directions (sequence of str): "maximize" or "minimize" for each value of a cell.
         n_cells (int): how many cells are to be finished.
+
+    Raises:
+        ValueError: if the place cannot be used.
     """
 
-    def __init__(self, folder: Path, name: str, directions: Sequence[Direction], n_cells: int) -> None:
-        optuna.logging.set_verbosity(optuna.logging.WARNING)
+    def __init__(self, place: Place, name: str, directions: Sequence[Direction], n_cells: int) -> None:
         self.n_cells = n_cells
-        self._claims = folder / "claims"
-        self._claims.mkdir(parents=True, exist_ok=True)
-        self._lock = FileLock(folder / _LOCK)
-        journal = folder / "journal.log"
-        backend = JournalFileBackend(str(journal), _JournalLock(journal, self._lock))
-        self._study = optuna.create_study(
-            storage=JournalStorage(backend),
-            study_name=name,
-            directions=list(directions),
-            load_if_exists=True,
-        )
+        self._place = place
+        self._study = place.open(name, directions)
 
     @property
     def n_finished(self) -> int:
@@ -107,50 +91,41 @@ class SharedTrials(ABC):
         Returns:
             bool: False if there was no such cell.
         """
-        with self._lock:
-            self._queue_abandoned()
-            trial = self._next_trial()
-            if trial is None:
-                return False
-            claim = self._claim(trial.number).acquire()
-        with claim:
+        with ExitStack() as held:
+            with self._place.turn():
+                self._place.queue_abandoned(self._study)
+                trial = self._next_trial()
+                if trial is None:
+                    return False
+                held.enter_context(self._place.hold(self._study, trial))
             values = run_cell(trial.user_attrs | trial.params)
-            self._study.tell(trial, values, state=TrialState.COMPLETE)
+            # One whose worker was thought to be dead may be another worker's by now.
+            self._study.tell(trial, values, state=TrialState.COMPLETE, skip_if_finished=True)
         return True
 
     @abstractmethod
     def _next_trial(self) -> optuna.Trial | None:
-        """A new running trial, or None if there is none to run. Called with the lock held."""
+        """A new running trial, or None if there is none to run. Called in the turn of the worker."""
 
-    def _queue_abandoned(self) -> None:
-        """Queue again what workers were running that are dead."""
-        for trial in self._trials(TrialState.RUNNING):
-            try:
-                with self._claim(trial.number).acquire(blocking=False):
-                    self._study.tell(trial.number, state=TrialState.FAIL)
-            except Timeout:
-                continue
-            self._study.enqueue_trial(trial.params, user_attrs=trial.user_attrs)
+    def _give_up(self, trial: optuna.Trial) -> None:
+        """End a running trial that another worker's has made superfluous."""
+        self._study.tell(trial, state=TrialState.FAIL)
 
     def _trials(self, *states: TrialState) -> list[optuna.trial.FrozenTrial]:
         return self._study.get_trials(deepcopy=False, states=states)
 
-    def _claim(self, number: int) -> BaseFileLock:
-        """The lock that the worker of this trial holds."""
-        return FileLock(self._claims / f"{number}.lock")
-
 
 class SharedStudy(SharedTrials):
-    """The cells of a folder, with what has become of them.
+    """The cells of a study, with what has become of them.
 
     Args:
-        folder (Path): where the study is, or will be, kept.
+        place (Place): where the study is, or will be, kept.
         cells (sequence of Cell): all distinct.
         directions (sequence of str): "maximize" or "minimize" for each value of a cell.
     """
 
-    def __init__(self, folder: Path, cells: Sequence[Cell], directions: Sequence[Direction]) -> None:
-        super().__init__(folder, "cells", directions, len(cells))
+    def __init__(self, place: Place, cells: Sequence[Cell], directions: Sequence[Direction]) -> None:
+        super().__init__(place, "cells", directions, len(cells))
         self.cells = list(cells)
 
     def values(self) -> list[list[float] | None]:
@@ -163,42 +138,67 @@ class SharedStudy(SharedTrials):
 
     def _next_trial(self) -> optuna.Trial | None:
         """The cell that has waited longest, after every cell that is nowhere has been queued."""
-        states = TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE
-        known = [trial.user_attrs for trial in self._trials(*states)]
-        for cell in self.cells:
-            if cell not in known:
-                queued = optuna.create_trial(state=TrialState.WAITING, user_attrs=dict(cell))
-                self._study.add_trial(queued)
-        return self._study.ask() if self._trials(TrialState.WAITING) else None
+        while True:
+            known = [trial.user_attrs for trial in self._alive()]
+            for cell in self.cells:
+                if cell not in known:
+                    queued = optuna.create_trial(state=TrialState.WAITING, user_attrs=dict(cell))
+                    self._study.add_trial(queued)
+            if not self._trials(TrialState.WAITING):
+                return None
+            trial = self._place.ask(self._study)
+            if self._is_first(trial):
+                return trial
+            self._give_up(trial)
+
+    def _is_first(self, trial: optuna.Trial) -> bool:
+        """Whether a running trial is a cell that no earlier one is.
+
+        Workers that do not take turns may have queued a cell twice, or asked for the same waiting one,
+        of which the second gets an empty one.
+        """
+        cell = trial.user_attrs
+        before = [other for other in self._alive() if other.number < trial.number]
+        return bool(cell) and all(other.user_attrs != cell for other in before)
+
+    def _alive(self) -> list[optuna.trial.FrozenTrial]:
+        return self._trials(TrialState.WAITING, TrialState.RUNNING, TrialState.COMPLETE)
 
 
-class _JournalLock(JournalFileOpenLock):
-    """The journal's lock as one of the operating system, which a killed worker cannot leave behind.
+#: Options of any study.
+StudyOptions = NoiseSweepOptions | ComparisonOptions | SearchOptions
 
-    What such a worker may leave is half a line at the end of the journal, which the next writer takes
-    away.
+
+def place_of(options: StudyOptions) -> Place:
+    """Where the trials of a study are kept: in its folder or, by the name of this, in a database.
+
+    Raises:
+        ValueError: if the database cannot be used, or holds a study of other options by this name.
     """
+    if options.storage is None:
+        return StudyFolder(options.folder)
+    place = StudyDatabase(options.storage, options.folder.name)
+    study = place.open("options", ["minimize"])
+    here = json.loads(json.dumps(what_is_shared(options)))
+    if options.training.data.name == FOLDER:
+        record = ImageFolder(options.training.data.root).record
+        here["images"] = hashlib.sha256(json.dumps(record).encode()).hexdigest()
+    there = study.user_attrs.get("configuration")
+    if there is None:
+        study.set_user_attr("configuration", here)
+    elif differ := difference(there, here, **_may_differ(options)):
+        must = f"hold a study of the same options by the name of {options.folder.name}, or none"
+        raise argument_error("storage", must, f"has {differ}")
+    return place
 
-    def __init__(self, journal: Path, lock: BaseFileLock) -> None:
-        super().__init__(str(journal))
-        self._journal = journal
-        self._system_lock = lock
 
-    def acquire(self) -> bool:
-        self._system_lock.acquire()
-        with self._journal.open("rb+") as stream:
-            written = stream.read()
-            if written and not written.endswith(b"\n"):
-                stream.truncate(written.rfind(b"\n") + 1)
-        return True
-
-    def release(self) -> None:
-        self._system_lock.release()
+def _may_differ(options: StudyOptions) -> dict[str, Any]:
+    """In what the options of the same study may differ; see `difference`."""
+    ignored = NOT_OF_RESULT | names_of(type(options), "size")
+    return {"ignored": ignored, "defaults": what_is_shared(replace(options, training=RunOptions()))}
 
 
-def claim_study(
-    options: NoiseSweepOptions | ComparisonOptions | SearchOptions, device: torch.device
-) -> None:
+def claim_study(options: StudyOptions, device: torch.device) -> None:
     """Make the folder of a study its own; seeds may be added, and trials too.
 
     Args:
@@ -210,10 +210,8 @@ def claim_study(
             had.
     """
     folder, configuration = options.folder, what_is_shared(options)
-    size = names_of(type(options), "size")
-    young = what_is_shared(replace(options, training=RunOptions()))
-    claim_folder(folder, configuration, device, ignored=NOT_OF_RESULT | size, defaults=young)
-    with FileLock(folder / _LOCK):
+    claim_folder(folder, configuration, device, **_may_differ(options))
+    with FileLock(folder / LOCK):
         kept = read_configuration(folder)
         if isinstance(options, SearchOptions):
             kept["n_trials"] = max(options.n_trials, kept.get("n_trials", 0))
@@ -239,17 +237,17 @@ def claim_folder(
     Raises:
         ValueError: if the folder belongs to another configuration or to something else.
     """
-    check_folder("folder", folder, configuration, own={_LOCK}, **how)
+    check_folder("folder", folder, configuration, own={LOCK}, **how)
     folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / _LOCK):
-        check_folder("folder", folder, configuration, own={_LOCK}, **how)
+    with FileLock(folder / LOCK):
+        check_folder("folder", folder, configuration, own={LOCK}, **how)
         if not has_configuration(folder):
             write_configuration(folder, configuration)
         keep_provenance(folder, device, n_threads=1)
 
 
 def finish_cells(
-    folder: Path,
+    place: Place,
     cells: Sequence[Cell],
     directions: Sequence[Direction],
     run_cell: CellFunction,
@@ -258,7 +256,7 @@ def finish_cells(
     """Run, in parallel processes, all cells of a `SharedStudy` that are neither finished nor running.
 
     Args:
-        folder (Path): of the study; see `claim_study`.
+        place (Place): of the study; see `claim_study`.
         cells (sequence of Cell): all distinct.
         directions (sequence of str): "maximize" or "minimize" for each value of a cell.
         run_cell (callable): called with a cell, returns its values; can be pickled.
@@ -270,7 +268,7 @@ def finish_cells(
     Raises:
         As `run_in_processes`.
     """
-    open_study = partial(SharedStudy, folder, cells, directions)
+    open_study = partial(SharedStudy, place, cells, directions)
     run_in_processes(open_study, run_cell, jobs)
     values = [of_cell for of_cell in open_study().values() if of_cell is not None]
     return values if len(values) == len(cells) else None

@@ -9,6 +9,7 @@ import sys
 from itertools import count
 from pathlib import Path
 
+from sqdr.experiment.studies.places import StudyFolder
 from sqdr.experiment.studies.search import SearchTrials, search_space
 
 SPACE = {
@@ -19,7 +20,7 @@ SPACE = {
 
 
 def trials_of(folder, n_trials, seed=0):
-    return SearchTrials(folder, search_space(SPACE), "validation_loss", n_trials, seed)
+    return SearchTrials(StudyFolder(folder), search_space(SPACE), "validation_loss", n_trials, seed)
 
 
 def loss_of(parameters):

@@ -14,6 +14,7 @@ from threading import Event
 
 import torch
 
+from sqdr.experiment.studies.places import StudyFolder
 from sqdr.experiment.studies.shared_trials import SharedStudy, finish_cells
 
 DIRECTIONS = ["maximize", "minimize"]
@@ -75,9 +76,9 @@ def main(kind, folder, n_cells, stay):
     print("ready", flush=True)
     sys.stdin.readline()
     if kind == "command":
-        finish_cells(folder, cells_of(n_cells), DIRECTIONS, run_forever, jobs=2)
+        finish_cells(StudyFolder(folder), cells_of(n_cells), DIRECTIONS, run_forever, jobs=2)
     else:
-        study = SharedStudy(folder, cells_of(n_cells), DIRECTIONS)
+        study = SharedStudy(StudyFolder(folder), cells_of(n_cells), DIRECTIONS)
         while study.run_next(partial(run_cell, stay)):
             pass
 

@@ -18,6 +18,7 @@ from study_worker import DIRECTIONS, cells_of, values_of
 import sqdr
 from sqdr import compilation
 from sqdr.experiment import provenance
+from sqdr.experiment.studies.places import StudyFolder
 from sqdr.experiment.studies.shared_trials import SharedStudy, claim_folder, finish_cells
 
 CELLS = cells_of(6)
@@ -26,7 +27,7 @@ ALL_VALUES = [values_of(cell) for cell in CELLS]
 
 def run_cells(folder, at_most=6):
     """The seeds of the cells that this process has run."""
-    study, seeds = SharedStudy(folder, CELLS, DIRECTIONS), []
+    study, seeds = SharedStudy(StudyFolder(folder), CELLS, DIRECTIONS), []
 
     def run_cell(cell):
         seeds.append(cell["seed"])
@@ -38,7 +39,7 @@ def run_cells(folder, at_most=6):
 
 
 def values(folder):
-    return SharedStudy(folder, CELLS, DIRECTIONS).values()
+    return SharedStudy(StudyFolder(folder), CELLS, DIRECTIONS).values()
 
 
 @contextmanager
@@ -89,7 +90,7 @@ def test_what_ends_one_process_ends_all_and_is_reported_as_it_is(
     run_cell, error, message, tmp_path, capfd
 ):
     with pytest.raises(error, match=re.escape(message)):
-        finish_cells(tmp_path, CELLS, DIRECTIONS, run_cell, jobs=2)
+        finish_cells(StudyFolder(tmp_path), CELLS, DIRECTIONS, run_cell, jobs=2)
     assert multiprocessing.active_children() == []
     assert capfd.readouterr() == ("", "")
 
@@ -151,7 +152,7 @@ def test_a_cell_that_fails_is_not_finished(tmp_path):
         raise RuntimeError(f"cell {cell['seed']}")
 
     with pytest.raises(RuntimeError, match="cell 0"):
-        SharedStudy(tmp_path, CELLS, DIRECTIONS).run_next(fail)
+        SharedStudy(StudyFolder(tmp_path), CELLS, DIRECTIONS).run_next(fail)
     assert sorted(run_cells(tmp_path)) == [0, 1, 2, 3, 4, 5]
 
 
@@ -163,15 +164,15 @@ def fail_at_three(cell):
 
 def test_processes_finish_the_cells_and_report_an_error(tmp_path):
     with pytest.raises(torch.multiprocessing.ProcessRaisedException, match="as it should"):
-        finish_cells(tmp_path, CELLS, DIRECTIONS, fail_at_three, jobs=1)
+        finish_cells(StudyFolder(tmp_path), CELLS, DIRECTIONS, fail_at_three, jobs=1)
     assert values(tmp_path)[:4] == [*ALL_VALUES[:3], None]
-    assert finish_cells(tmp_path, CELLS, DIRECTIONS, values_of, jobs=2) == ALL_VALUES
+    assert finish_cells(StudyFolder(tmp_path), CELLS, DIRECTIONS, values_of, jobs=2) == ALL_VALUES
 
 
 @pytest.mark.usefixtures("staying")
 def test_nothing_is_returned_while_others_are_at_work(tmp_path):
     run_cells(tmp_path)
-    assert finish_cells(tmp_path, CELLS, DIRECTIONS, values_of, jobs=1) is None
+    assert finish_cells(StudyFolder(tmp_path), CELLS, DIRECTIONS, values_of, jobs=1) is None
 
 
 CPU = torch.device("cpu")
