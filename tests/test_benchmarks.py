@@ -3,6 +3,7 @@
 import json
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import growth
 import pytest
@@ -207,7 +208,7 @@ def test_a_part_of_the_page_is_written_between_its_marks(before):
     assert results.written_into(page, "mnist", "a table") == written
 
 
-@pytest.mark.parametrize("part", ["machine", *results.DATA_SETS])
+@pytest.mark.parametrize("part", results.DATA_SETS)
 def test_the_page_of_results_has_the_marks_of_each_part(part):
     page = results.PAGE.read_text(encoding="utf-8")
     assert "\nx\n" in results.written_into(page, part, "x")
@@ -219,18 +220,58 @@ def test_a_page_without_marks_is_refused():
 
 
 def test_the_variants_of_the_results_differ_in_their_models_alone():
-    data = preset("mnist").data
-    of_preset = [run for name, run in results.recipes(data).items() if name != "published"]
-    runs = of_preset + list(results.twins(data).values())
+    variants = results.variants_of(preset("mnist").data)
+    runs = [run for name, run in variants.items() if name != "published"]
     assert len({repr(run.model) for run in runs}) == len(runs) == 6
     assert {repr(replace(run, model=runs[0].model)) for run in runs} == {repr(runs[0])}
 
 
-def test_table_of_results():
-    runs = [
-        {"variant": name, "seed": seed, "parameters": 1234, "accuracy": accuracy, "seconds": 9.6}
-        for name, accuracies in {"quantum": (0.98, 0.99), "published": (0.9, 0.93)}.items()
-        for seed, accuracy in enumerate(accuracies)
-    ]
-    *_, published = results.table(runs, {"quantum": 51_400, "published": 9_600}).splitlines()
-    assert published == "| published | 1,234 | 91.50 ± 2.12 |  | -7.00 |  | 10 | 10 |"
+def test_the_data_sets_of_the_results_take_turns():
+    order = [(variant.data, variant.name) for variant in results.in_order(Path())]
+    assert order[:2] == [("mnist", "quantum"), ("fashion-mnist", "quantum")]
+    assert len(order) == len(set(order)) == 14
+
+
+QUANTUM, NOISY, *_ = (variant for variant in results.in_order(Path()) if variant.data == "mnist")
+
+
+def rows_of(*accuracies):
+    made = {"parameters": 1234, "synops": 51_400, "made_with": "sqdr on a machine"}
+    return [{"seed": seed, "accuracy": accuracy, **made} for seed, accuracy in enumerate(accuracies)]
+
+
+def test_rows_of_results_are_kept_until_they_are_trained_otherwise(tmp_path):
+    rows = results.Rows(tmp_path / "results.csv")
+    rows.add(QUANTUM, rows_of(0.98))
+    rows.add(NOISY, rows_of(0.9))
+    rows.add(QUANTUM, [rows_of(0.98, 0.99)[1]])
+    again = results.Rows(tmp_path / "results.csv")
+    assert [row["accuracy"] for row in again.of(QUANTUM).values()] == ["0.98", "0.99"]
+    longer = QUANTUM._replace(training=replace(QUANTUM.training, epochs=100))
+    assert again.of(longer) == {}
+    again.add(longer, rows_of(0.97))
+    last = results.Rows(tmp_path / "results.csv")
+    assert last.of(QUANTUM) == {}
+    assert [list(last.of(variant)) for variant in (longer, NOISY)] == [[0], [0]]
+
+
+def test_where_the_images_are_does_not_matter():
+    elsewhere = replace(
+        QUANTUM.training, data=replace(QUANTUM.training.data, root=Path("there")), seed=5
+    )
+    assert QUANTUM._replace(training=elsewhere).configuration == QUANTUM.configuration
+    assert NOISY.configuration != QUANTUM.configuration
+
+
+def test_table_of_results(tmp_path, monkeypatch):
+    monkeypatch.setattr(results, "minutes_of_training", lambda _: 20.4)
+    rows = results.Rows(tmp_path / "results.csv")
+    assert results.table([QUANTUM, NOISY], rows, [0, 1]).startswith("Not trained yet")
+    rows.add(QUANTUM, rows_of(0.98, 0.99))
+    table = results.table([QUANTUM, NOISY], rows, [0, 1])
+    assert "| quantum | 1,234 | 98.50 ± 0.71 |  |  |  | 20 | 51 |\n" in table
+    made = "Seeds 0, 1. Made with sqdr on a machine. Not trained yet: quantum, with noise."
+    assert table.endswith(made)
+    rows.add(NOISY, rows_of(0.9, 0.93))
+    table = results.table([QUANTUM, NOISY], rows, [0, 1])
+    assert "| quantum, with noise | 1,234 | 91.50 ± 2.12 |  | -7.00 |  | 20 | 51 |\n" in table
