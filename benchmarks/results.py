@@ -109,9 +109,8 @@ class Rows:
         """Add rows of a variant; those that were trained otherwise go."""
         here = {"data": variant.data, "variant": variant.name}
         now = here | {"configuration": variant.configuration}
-        kept = [
-            row for row in self._rows if not here.items() <= row.items() or now.items() <= row.items()
-        ]
+        others = [row for row in self._rows if not here.items() <= row.items()]
+        kept = [*others, *self.of(variant).values()]
         new = [now | {name: str(value) for name, value in row.items()} for row in rows]
         self._rows = [*kept, *new]
         write_rows(self.file, _COLUMNS, self._rows)
@@ -120,10 +119,10 @@ class Rows:
 def train(variant: Variant, folder: Path, seeds: Sequence[int], jobs: int) -> list[dict[str, Any]]:
     """What the trainings of these seeds give; those that are finished in the folder are read."""
     place = folder / variant.data / variant.name.replace(", ", "-").replace(" ", "-")
-    trainings = {variant.name: variant.training}
-    options = {name: as_configuration(run) for name, run in trainings.items()}
-    claim_folder(place, options, torch.device("cpu"))
-    runs = Trainings(place, trainings, seeds, jobs).run()
+    options = {variant.name: as_configuration(variant.training)}
+    younger = {variant.name: as_configuration(RunOptions())}  # than the folder
+    claim_folder(place, options, torch.device("cpu"), defaults=younger)
+    runs = Trainings(place, {variant.name: variant.training}, seeds, jobs).run()
     if runs is None:
         raise SystemExit("Other machines are still at work.")
     return [
