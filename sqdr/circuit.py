@@ -62,6 +62,12 @@ Capability = Literal[
 FAMILY_CAPABILITIES: frozenset[Capability] = frozenset({"axes", "inputs", "couplings", "observables"})
 #: What the pairs of a chain and the observables take of Python's memory for each wire, at least.
 _BYTES_OF_A_WIRE = 200
+#: Of a module: what is called before and after it, and how.
+_HOOKS = (
+    *("_forward_hooks", "_forward_hooks_with_kwargs", "_forward_hooks_always_called"),
+    *("_forward_pre_hooks", "_forward_pre_hooks_with_kwargs"),
+    *("_backward_hooks", "_backward_pre_hooks", "_is_full_backward_hook"),
+)
 #: What stands for a backend: its name, or its class.
 Backend = Union[str, "type[ReuploadCircuit]"]
 
@@ -188,7 +194,7 @@ class ReuploadCircuit(nn.Module, ABC):
             raise argument_error("noise", "be a NoiseModel or None", f"is {noise!r}")
         self.shots = shots
         self.init_mode = init_mode
-        self.init_range = _checked_range(init_mode, init_range)
+        self.init_range = checked_range(init_mode, init_range)
         dtype = dtype or torch.get_default_dtype()
         if dtype not in (torch.float32, torch.float64):
             raise argument_error("dtype", "be torch.float32 or torch.float64", f"is {dtype}")
@@ -590,7 +596,7 @@ class ReuploadCircuit(nn.Module, ABC):
         Args:
             backend (str or class): one of `sqdr.backend_names()`, or a subclass of this class.
             **options: further options of that backend. `shots` are not taken over unless given. The
-                state of the generator is, so that random noise is the same.
+                state of the generator is, so that random noise is the same; and hooks are.
         """
         from sqdr.registry import create_circuit, load_backend, registered_name
 
@@ -613,6 +619,8 @@ class ReuploadCircuit(nn.Module, ABC):
             with torch.no_grad():
                 its.copy_(own)
             its.requires_grad_(own.requires_grad)
+        for name in _HOOKS:
+            setattr(circuit, name, copy.copy(getattr(self, name)))
         if self._drawn_strengths:
             self._own_generator.get()
             circuit._own_generator = copy.deepcopy(self._own_generator)
@@ -757,7 +765,8 @@ def working_dtype(angles: Tensor, weights: Tensor) -> torch.dtype:
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
 
 
-def _checked_range(init_mode: str, init_range: Sequence[float]) -> tuple[float, float]:
+def checked_range(init_mode: str, init_range: Sequence[float]) -> tuple[float, float]:
+    """The bounds of initial weights as floats; ValueError unless mode and bounds are such."""
     if init_mode not in ("normal", "uniform"):
         raise argument_error("init_mode", 'be "normal" or "uniform"', f"is {init_mode!r}")
     must = "be a pair (low, high) of angles with low < high"

@@ -39,9 +39,6 @@ class ImageTransform:
     size: int | None
     invert: bool = False
 
-    def __post_init__(self) -> None:
-        check_boolean("invert", self.invert)
-
     def __call__(self, picture: Path | str | Image.Image) -> Tensor:
         """The image.
 
@@ -122,6 +119,7 @@ def read_image(file: Path | str | Image.Image, channels: int, invert: bool = Fal
         ValueError: if the file is missing, broken, of another format, or partly transparent, which
             leaves open what the picture looks like; or if `channels` is neither 1 nor 3.
     """
+    invert = check_boolean("invert", invert)
     if channels not in _MODES:
         raise argument_error("channels", "be 1 or 3 for image files", f"is {channels}")
     with _opened(file) as opened:

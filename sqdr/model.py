@@ -27,6 +27,7 @@ from sqdr.validation import (
     check_integer,
     check_number,
     check_real_tensor,
+    without_transforms,
 )
 
 if TYPE_CHECKING:
@@ -337,11 +338,13 @@ class SQDR_CNN(nn.Module):
         shape = tuple(images.shape)
         if len(shape) != 4 or shape[1] != self.in_channels or min(shape[2:]) < self.min_image_size:
             raise argument_error("images", must, f"has shape {shape}")
-        in_range = ((images >= 0) & (images <= 1)).all()  # False for NaN
         if torch.compiler.is_compiling() or (self.training and images.is_cuda):
+            in_range = ((images >= 0) & (images <= 1)).all()
             torch._assert_async(in_range, "Argument `images` must lie in [0, 1], but does not.")
-        elif not in_range:
-            low, high = images.aminmax()
+            return
+        values = without_transforms(images)
+        if not ((values >= 0) & (values <= 1)).all():  # False for NaN
+            low, high = values.aminmax()
             but = f"spans [{low:g}, {high:g}]" if low == low else "holds NaN"
             raise argument_error("images", "lie in [0, 1]", but)
 

@@ -2,7 +2,7 @@
 
 import math
 import operator
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, get_args
 
 import numpy as np
@@ -95,12 +95,21 @@ def check_choice(name: str, value: object, choices: Any) -> None:
 
 def check_distinct(name: str, values: Sequence[Any]) -> None:
     """ValueError unless there is at least one value, and none of them twice."""
-    if not values or len(set(values)) < len(values):
-        raise argument_error(name, "be one or more distinct values", f"is {list(values)}")
+    listed = list(values)
+    if not listed or len(set(listed)) < len(listed):
+        raise argument_error(name, "be one or more distinct values", f"is {listed}")
 
 
-def check_seeds(seeds: Sequence[Any]) -> None:
-    """ValueError unless there is at least one seed, none of them twice, and all can be seeds."""
-    check_distinct("seeds", seeds)
-    for seed in seeds:
-        check_seed("seeds", seed)
+def check_seeds(seeds: Iterable[Any]) -> tuple[int, ...]:
+    """The seeds as ints; ValueError unless there is one, none is there twice, and all can be seeds."""
+    checked = tuple(check_seed("seeds", seed) for seed in seeds)
+    check_distinct("seeds", checked)
+    return checked
+
+
+def without_transforms(tensor: Tensor) -> Tensor:
+    """The numbers of a tensor within the transforms of `torch.func`, all of them."""
+    functorch = torch._C._functorch
+    while functorch.is_functorch_wrapped_tensor(tensor):
+        tensor = functorch.get_unwrapped(tensor)
+    return tensor

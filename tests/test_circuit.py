@@ -179,6 +179,17 @@ def test_to_backend_keeps_everything_but_the_simulator():
     assert moved.weights.data_ptr() != circuit.weights.data_ptr()
 
 
+def test_to_backend_keeps_hooks():
+    circuit, seen = sqdr.create_circuit("native", 2, 2), []
+    circuit.register_forward_pre_hook(lambda *_: seen.append("before"))
+    removed = circuit.register_forward_hook(lambda *_: seen.append("after"))
+    circuit.register_forward_hook(lambda *_, **__: seen.append("with names"), with_kwargs=True)
+    moved = circuit.to_backend("torchquantum")
+    removed.remove()
+    moved(torch.zeros(1, 6))
+    assert seen == ["before", "after", "with names"]
+
+
 def test_to_backend_leaves_the_random_generator_alone():
     circuit = circuit_of()
     state = torch.get_rng_state()

@@ -140,3 +140,9 @@ def test_an_image_that_would_fill_the_memory_is_refused(save, monkeypatch):
 
 def test_a_model_of_two_channels_takes_no_files(save):
     assert refusal(save(GREY), 2) == "Argument `channels` must be 1 or 3 for image files, but is 2."
+
+
+@pytest.mark.parametrize("invert", ["no", 1, None])
+def test_whether_to_invert_is_true_or_false(invert, save):
+    with pytest.raises(ValueError, match="`invert` must be True or False"):
+        read_image(save(GREY), 1, invert)

@@ -334,3 +334,28 @@ def test_a_scale_of_angles_that_is_no_number_is_refused_when_it_is_set(angle_sca
 def test_a_trained_scale_of_angles_is_refused():
     with pytest.raises(ValueError, match="has a gradient, which nothing would follow"):
         sqdr.SQDR_CNN(2, 1, 3, 3, angle_scale=nn.Parameter(torch.tensor(2.0)))
+
+
+def test_an_ensemble_of_models_by_vmap():
+    models = [sqdr.SQDR_CNN(4, 1, 3, n_wires=3, width=2).eval() for _ in range(3)]
+    parameters, buffers = torch.func.stack_module_state(models)
+    images = torch.rand(5, 1, 8, 8)
+
+    def evaluate(*state):
+        return torch.func.functional_call(models[0], state, (images,))
+
+    expected = torch.stack([model(images) for model in models])
+    torch.testing.assert_close(torch.func.vmap(evaluate)(parameters, buffers), expected)
+
+
+@pytest.mark.parametrize("largest", [1.0, 1.5])
+def test_images_one_by_one_in_vmap(largest):
+    model = sqdr.SQDR_CNN(4, 1, 3, n_wires=3, width=2).eval()
+    images = largest * torch.rand(5, 1, 8, 8)
+    images[0, 0, 0, 0] = largest
+    one_by_one = torch.func.vmap(lambda image: model(image[None])[0])
+    if largest > 1:
+        with pytest.raises(ValueError, match="`images` must lie in"):
+            one_by_one(images)
+    else:
+        torch.testing.assert_close(one_by_one(images), model(images))

@@ -501,6 +501,15 @@ def test_kraus_operators_do_not_follow_the_tensor_given():
     assert channel == sqdr.Kraus(np.eye(2)[None])
 
 
+def test_kraus_operators_do_not_change():
+    channel = sqdr.Kraus(torch.eye(2)[None])
+    channel.operators.mul_(2)
+    channel.kraus_operators().mul_(2)
+    assert torch.equal(channel.operators, torch.eye(2, dtype=torch.complex128)[None])
+    with pytest.raises(AttributeError):
+        channel.operators = torch.eye(2)[None]
+
+
 def test_kraus_channels_compare_by_their_operators():
     one, other = sqdr.Kraus(TWO_OPERATORS), sqdr.Kraus(COHERENT)
     assert one == sqdr.Kraus(torch.tensor(TWO_OPERATORS))

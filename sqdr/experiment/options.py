@@ -14,6 +14,7 @@ import torch
 
 from sqdr.ansatz import FAMILY, Ansatz, Entangler, Inputs
 from sqdr.bounds import MAX_ARGUMENTS, MAX_IMAGE_SIZE
+from sqdr.circuit import checked_range
 from sqdr.experiment.data_names import check_data_name
 from sqdr.model import Head
 from sqdr.noise import Calibration, NoiseModel
@@ -236,6 +237,7 @@ class ModelOptions:
         for name in ("T", "n_wires", "qdr_block", "width"):
             _set(self, **{name: check_integer(name, getattr(self, name), 1, MAX_ARGUMENTS[name])})
         _set(self, **checked_front_end(self.front_end))
+        _set(self, init_range=checked_range(self.init_mode, self.init_range))
         _set(
             self,
             angle_scale=check_number("angle_scale", self.angle_scale),
@@ -420,7 +422,7 @@ class NoiseSweepOptions:
 
     def __post_init__(self) -> None:
         _check_study(self)
-        check_seeds(self.seeds)
+        _set(self, seeds=check_seeds(self.seeds))
         for name in ("channels", "training_strengths", "test_strengths"):
             check_distinct(name, getattr(self, name))
         for channel in self.channels:
@@ -472,7 +474,7 @@ class ComparisonOptions:
 
     def __post_init__(self) -> None:
         _check_study(self)
-        check_seeds(self.seeds)
+        _set(self, seeds=check_seeds(self.seeds))
         model = self.training.model
         if model.circuit != "quantum":
             must = 'be "quantum" in a comparison, which sets it'

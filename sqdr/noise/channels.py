@@ -311,7 +311,7 @@ class PhaseDamping(_OneStrength):
         return (1, 0, 0, kept), (0, 0, 0, changed)
 
 
-@dataclass(frozen=True, eq=False, repr=False)
+@dataclass(frozen=True, init=False, eq=False, repr=False)
 class Kraus(Channel):
     """Any one-qubit channel, by its Kraus operators K: rho -> sum of K rho K^dagger.
 
@@ -326,11 +326,10 @@ class Kraus(Channel):
             the sum of K^dagger K must be the identity, up to rounding, which is mended.
     """
 
-    operators: ArrayLike | Tensor
     strength_name = None
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "operators", torch.from_numpy(_complete(self.operators)))
+    def __init__(self, operators: ArrayLike | Tensor) -> None:
+        object.__setattr__(self, "_operators", torch.from_numpy(_complete(operators)))
         general = super().bloch_map().transfer_matrix()
         matrix = general.matrix
         if matrix.dim() == 3:  # axes of blocks and samples, as realised strengths have them
@@ -344,6 +343,11 @@ class Kraus(Channel):
         object.__setattr__(self, "_map", diagonal if is_diagonal else TransferMatrix(matrix))
 
     @property
+    def operators(self) -> Tensor:
+        """A copy of the operators: those of a channel do not change."""
+        return cast(Tensor, vars(self)["_operators"]).clone()
+
+    @property
     def n_wires(self) -> int | None:
         """The number of wires that have operators of their own; None where all have the same."""
         operators = self.kraus_operators()
@@ -354,7 +358,7 @@ class Kraus(Channel):
         return operators if self.n_wires is None else operators[place]
 
     def kraus_operators(self) -> Tensor:
-        return cast(Tensor, self.operators)
+        return self.operators
 
     def bloch_map(self) -> BlochMap | TransferMatrix:
         return cast("BlochMap | TransferMatrix", vars(self)["_map"])

@@ -19,7 +19,7 @@ from typing import Any, Literal, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from sqdr.ansatz import TRAINED
+from sqdr.ansatz import FAMILY, TRAINED
 from sqdr.circuit import Backend, ReuploadCircuit
 from sqdr.errors import MissingPackageError
 from sqdr.files import UNFINISHED
@@ -87,6 +87,10 @@ def load(
     if isinstance(noise, str) and noise != "saved":
         raise argument_error("noise", 'be a NoiseModel, "saved" or None', f"is {noise!r}")
     config = read_config(folder)
+    for name in options:
+        if name in config.arguments or name in FRONT_END or name in FAMILY:
+            must = "not be given, since it is that of the model that was saved"
+            raise argument_error(name, must, f"is {options[name]!r}")
     weights = _read_weights(folder / WEIGHTS, config)
     arguments = config.arguments | {"backend": backend or config.arguments["backend"]}
     if noise != "saved":

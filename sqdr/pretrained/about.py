@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from sqdr.validation import argument_error, check_number
+from sqdr.validation import argument_error, check_integer, check_number, check_seed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +30,8 @@ class About:
             which states none.
 
     Raises:
-        ValueError: if a metric is no finite number, or a text of metrics, training or license is not
-            one printable line.
+        ValueError: if one is of another type, a metric is no finite number, or a text is not one
+            printable line.
     """
 
     class_names: Sequence[str] | None = None
@@ -43,19 +44,47 @@ class About:
     license: str | None = None
 
     def __post_init__(self) -> None:
-        for name in ("metrics", "training"):
-            if getattr(self, name) is None:
-                object.__setattr__(self, name, {})
-        for split, values in self.metrics.items():
+        given = {"class_names": self.class_names, "data_classes": self.data_classes}
+        for name, value in given.items():
+            if value is not None and (isinstance(value, str) or not isinstance(value, Iterable)):
+                raise argument_error(name, "be a list", f"is {value!r}")
+        classes = [check_integer("data_classes", label, 0) for label in self.data_classes]
+        checked: dict[str, Any] = {"data_classes": classes}
+        if self.class_names is not None:
+            checked["class_names"] = list(self.class_names)
+            for class_name in self.class_names:
+                _check_line("class_names", class_name)
+        if self.image_size is not None:
+            checked["image_size"] = check_integer("image_size", self.image_size, 1)
+        if self.data_split_seed is not None:
+            checked["data_split_seed"] = check_seed("data_split_seed", self.data_split_seed)
+        checked["metrics"] = {
+            split: dict(_mapping(f"metrics[{split!r}]", values))
+            for split, values in _mapping("metrics", self.metrics).items()
+        }
+        checked["training"] = dict(_mapping("training", self.training))
+        for name, value in checked.items():
+            object.__setattr__(self, name, value)
+        for split, of_split in self.metrics.items():
             _check_line("metrics", split)
-            for metric, value in values.items():
+            for metric, number in of_split.items():
                 _check_line("metrics", metric)
-                check_number(metric, value)
+                check_number(metric, number)
         for name, entry in self.training.items():
             _check_line("training", name)
             _check_line("training", str(entry))
-        if self.license is not None:
-            _check_line("license", self.license)
+        for name in ("data_name", "license"):
+            if getattr(self, name) is not None:
+                _check_line(name, getattr(self, name))
+
+
+def _mapping(argument: str, value: Any) -> Mapping[str, Any]:
+    """The mapping, an empty one for None; ValueError for anything else."""
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise argument_error(argument, "be a mapping", f"is {value!r}")
+    return value
 
 
 def _check_line(argument: str, text: str) -> None:

@@ -36,6 +36,22 @@ class _ConvolutionFunction(torch.autograd.Function):
     """Images (n, c, height, width), weight (o, c, 3, 3) -> (n, o, height, width)."""
 
     @staticmethod
+    def vmap(
+        info: Any, in_dims: tuple[int | None, ...], images: Tensor, weight: Tensor
+    ) -> tuple[Tensor, int]:
+        """One after the other."""
+        each = [
+            _ConvolutionFunction.apply(
+                *(
+                    tensor if dim is None else tensor.select(dim, i)
+                    for tensor, dim in zip((images, weight), in_dims, strict=True)
+                )
+            )
+            for i in range(info.batch_size)
+        ]
+        return torch.stack(each), 0
+
+    @staticmethod
     def forward(images: Tensor, weight: Tensor) -> Tensor:
         return _convolve(images, weight)
 

@@ -149,6 +149,15 @@ class _IntegrateAndFireFunction(torch.autograd.Function):
     """
 
     @staticmethod
+    def vmap(
+        info: Any,  # noqa: ARG004
+        in_dims: tuple[int],
+        currents: Tensor,
+    ) -> tuple[tuple[Tensor, Tensor], tuple[int, int]]:
+        """As more neurons."""
+        return _IntegrateAndFireFunction.apply(currents.movedim(in_dims[0], 1)), (1, 1)
+
+    @staticmethod
     def forward(currents: Tensor) -> tuple[Tensor, Tensor]:
         minus_h = torch.empty_like(currents, memory_format=torch.contiguous_format)
         torch.neg(currents[0], out=minus_h[0])

@@ -6,11 +6,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from sqdr.errors import ArgumentError
 from sqdr.experiment.option_names import (
     NOT_OF_RESULT,
     SET_BY_STUDIES,
+    as_configuration,
     as_plain,
     flat,
     nested,
@@ -186,3 +188,10 @@ def test_two_keys_of_one_name_are_refused(text, name):
 def test_a_channel_twice_is_a_list():
     options = parse_run_options("model: {noise: {after_rotation: [{BitFlip: 0.1}, {BitFlip: 0.2}]}}")
     assert options.model.noise.after_rotation == [{"BitFlip": 0.1}, {"BitFlip": 0.2}]
+
+
+def test_numbers_of_numpy_become_plain():
+    model = replace(TRAINING.model, init_range=(np.float32(0), np.int64(2)))
+    options = ComparisonOptions(replace(TRAINING, model=model), seeds=np.arange(2))
+    assert (options.seeds, options.training.model.init_range) == ((0, 1), (0.0, 2.0))
+    assert yaml.safe_load(yaml.safe_dump(as_configuration(options.training)))

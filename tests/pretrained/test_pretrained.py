@@ -221,12 +221,20 @@ def test_the_files_can_be_read_by_whom_the_umask_lets(tmp_path):
     ("options", "message"),
     [
         ({"class_names": ["a", "b"]}, "`class_names` must be a list of 4 entries, but is"),
-        ({"class_names": ["a", "b", "c", "d\n"]}, "`class_names` must be a printable text"),
+        ({"class_names": ["a", "b", "c", "d\n"]}, "`class_names` must hold printable texts"),
         ({"image_size": 4}, "`image_size` must be an integer from 8 to"),
         ({"image_size": 16.0}, "`image_size` must be an integer"),
         ({"data_classes": [1]}, "`data.classes` must be a list of 4 entries"),
         ({"metrics": {"test": {"accuracy": float("nan")}}}, "`accuracy` must be a finite number"),
         ({"metrics": {"a\nb": {"accuracy": 1}}}, "`metrics` must hold printable texts of one line"),
+        ({"metrics": [1]}, "`metrics` must be a mapping, but is "),
+        ({"metrics": {"test": 0.5}}, r"`metrics\['test'\]` must be a mapping, but is 0.5"),
+        ({"training": "long"}, "`training` must be a mapping, but is 'long'"),
+        ({"class_names": "ab"}, "`class_names` must be a list, but is 'ab'"),
+        ({"class_names": [1, 2]}, "`class_names` must hold printable texts of one line, but holds 1"),
+        ({"data_classes": "01"}, "`data_classes` must be a list, but is '01'"),
+        ({"image_size": "8"}, "`image_size` must be an integer of at least 1, but is '8'"),
+        ({"data_name": 3}, "`data_name` must hold printable texts of one line, but holds 3"),
         ({"training": {"seed": "1\n---"}}, "`training` must hold printable texts of one line"),
         ({"license": ""}, "`license` must hold printable texts of one line"),
     ],
@@ -858,3 +866,22 @@ def test_a_scale_of_angles_of_numpy_is_saved(tmp_path):
     model.angle_scale = np.float32(0.5)
     model.save_pretrained(tmp_path / "model")
     assert sqdr.SQDR_CNN.from_pretrained(tmp_path / "model").angle_scale == 0.5
+
+
+def test_what_a_model_is_about_in_numpy_s_numbers(tmp_path):
+    model = sqdr.SQDR_CNN(2, 1, 2, n_wires=2)
+    about = {"class_names": np.array(["a", "b"]), "data_classes": np.arange(2)}
+    about["image_size"] = np.int64(8)
+    model.save_pretrained(tmp_path / "model", **about, data_name="digits")
+    loaded = sqdr.SQDR_CNN.from_pretrained(tmp_path / "model").about
+    assert (loaded.class_names, loaded.data_classes, loaded.image_size) == (["a", "b"], [0, 1], 8)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"), [("T", 3), ("n_wires", 2), ("neuron", "LIF"), ("scaling", True)]
+)
+def test_arguments_that_the_folder_knows_are_refused(name, value, tmp_path):
+    sqdr.SQDR_CNN(2, 1, 2, n_wires=2).save_pretrained(tmp_path / "model")
+    message = f"`{name}` must not be given, since it is that of the model that was saved, but is "
+    with pytest.raises(ValueError, match=message):
+        sqdr.SQDR_CNN.from_pretrained(tmp_path / "model", **{name: value})

@@ -36,7 +36,7 @@ def prepare(options: RunOptions, initialise: bool = True) -> tuple[ImageData, SQ
         must = f"be at least {model.min_image_size} for {len(options.model.channels)} stages"
         raise argument_error("image_size", must, f"is {size}")
     if initialise and options.init_from is not None:
-        take_weights(model, options.init_from, build_model)
+        take_weights(model, options.init_from, build_model, data)
     return data, model
 
 

@@ -86,6 +86,9 @@ def count_processes(options: TrainerOptions) -> tuple[int, int]:
         if started and number not in (None, started[name]):
             must = f"be the {started[name]} of torchrun"
             raise argument_error(name, must, f"is {number}")
+    if started is None and (options.num_nodes or 1) > 1:
+        must = "be left out unless torchrun starts the command on each machine"
+        raise argument_error("num_nodes", must, f"is {options.num_nodes}")
     numbers = started or {name: number or 1 for name, number in asked_for.items()}
     return numbers["devices"], numbers["num_nodes"]
 

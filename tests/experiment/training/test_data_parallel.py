@@ -156,6 +156,7 @@ def test_an_image_is_changed_as_in_one_process(augmentation):
             "Argument `validation_fraction` must leave an image for each of 8 processes",
         ),
         (["--trainer.devices", "0"], "Argument `devices` must be an integer of at least 1"),
+        (["--trainer.num_nodes", "2"], "Argument `num_nodes` must be left out unless torchrun starts"),
         (["--trainer.num_nodes", "0"], "Argument `num_nodes` must be an integer of at least 1"),
     ],
 )

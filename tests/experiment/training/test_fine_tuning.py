@@ -1,5 +1,6 @@
 """Trainings that begin with the weights of a shared model or of another run."""
 
+import shutil
 from dataclasses import replace
 
 import pytest
@@ -61,6 +62,30 @@ def test_a_head_for_other_classes_begins_anew(run):
     assert same({name: tuned[name] for name in tuned if name not in of_head}, last)
 
 
+@pytest.mark.parametrize("source", ["run", "unfinished run", "model"])
+@pytest.mark.parametrize(("classes", "is_kept"), [((0, 1, 2), True), ((2, 1, 0), False)], ids=str)
+def test_a_head_for_as_many_other_classes_begins_anew(source, classes, is_kept, run, tmp_path):
+    folder = tmp_path / "source"
+    shutil.copytree(run.folder / "model" if source == "model" else run.folder, folder)
+    if source == "unfinished run":
+        shutil.rmtree(folder / "model")
+    options = replace(SHORT, data=replace(SHORT.data, classes=classes))
+    tuned = prepare(replace(options, init_from=folder))[1]
+    assert torch.equal(tuned.head.weight, prepare(options)[1].head.weight) is not is_kept
+
+
+def test_weights_of_a_diverged_training_are_refused(run, tmp_path):
+    folder = tmp_path / "diverged"
+    shutil.copytree(run.folder, folder)
+    last = folder / "checkpoints" / "last.ckpt"
+    checkpoint = torch.load(last, weights_only=True)
+    checkpoint["state_dict"]["model.head.bias"][1] = torch.nan
+    torch.save(checkpoint, last)
+    message = r"`init_from` must hold finite weights, but head.bias of .*diverged is not: its training"
+    with pytest.raises(ValueError, match=message):
+        prepare(replace(SHORT, init_from=folder))
+
+
 def test_a_resumed_run_needs_the_first_one_no_more(run, tmp_path):
     options = replace(SHORT, init_from=run.folder, run=tmp_path / "second", epochs=1)
     accuracy = sqdr.experiment.train(options).accuracy
@@ -78,6 +103,8 @@ def test_a_resumed_run_needs_the_first_one_no_more(run, tmp_path):
         ({"T": 3}, "has T 2, not 3"),
         ({"n_wires": 3}, "has n_wires 2, not 3"),
         ({"width": 2}, "width 1"),
+        ({"neuron": "LIF"}, "has neuron IF, not LIF"),
+        ({"code": "direct"}, "has code phase, not direct"),
         ({"encoding": "XYX"}, "has encoding ZYZ, not XYX"),
         ({"scaling": True}, "has scaling False, not True"),
     ],
