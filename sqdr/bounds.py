@@ -9,8 +9,10 @@ MAX_ARGUMENTS = {
     "qdr_block": 100_000,
     "width": 1_000,
 }
-#: Wires of a circuit, and its blocks.
+#: Wires of a circuit, its blocks, and whatever else is counted: epochs, images of a batch.
 MAX_SIZE = 10**9
+#: Learning rate, whose product with a gradient is a number of single precision.
+MAX_RATE = 1e6
 #: Wires of which every pair can be entangled.
 MAX_FULL = 2_000
 #: Measurements of a circuit; torch counts them in float64.

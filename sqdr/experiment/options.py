@@ -13,7 +13,7 @@ from typing import Any, Literal
 import torch
 
 from sqdr.ansatz import FAMILY, Ansatz, Entangler, Inputs
-from sqdr.bounds import MAX_ARGUMENTS, MAX_IMAGE_SIZE
+from sqdr.bounds import MAX_ARGUMENTS, MAX_IMAGE_SIZE, MAX_RATE, MAX_SHOTS, MAX_SIZE
 from sqdr.circuit import checked_range
 from sqdr.experiment.data_names import check_data_name
 from sqdr.model import Head
@@ -106,7 +106,7 @@ class DataOptions:
         size = self.image_size
         if size is not None:
             size = check_integer("image_size", size, 2, MAX_IMAGE_SIZE)
-        classes = tuple(check_integer("classes", label, 0) for label in self.classes)
+        classes = tuple(check_integer("classes", label, 0, MAX_SIZE) for label in self.classes)
         if classes and (len(classes) < 2 or len(set(classes)) < len(classes)):
             raise argument_error("classes", "be at least two distinct labels", f"is {list(classes)}")
         fraction = check_number("validation_fraction", self.validation_fraction, 0.01, 0.9)
@@ -118,7 +118,7 @@ class DataOptions:
             image_size=size,
             split_seed=check_seed("split_seed", self.split_seed),
             validation_fraction=fraction,
-            batch_size=check_integer("batch_size", self.batch_size, 1),
+            batch_size=check_integer("batch_size", self.batch_size, 1, MAX_SIZE),
         )
 
 
@@ -244,7 +244,7 @@ class ModelOptions:
             scaling=check_boolean("scaling", self.scaling),
         )
         if self.shots is not None:
-            _set(self, shots=check_integer("shots", self.shots, 1))
+            _set(self, shots=check_integer("shots", self.shots, 1, MAX_SHOTS))
         _set(self, noise=self.noise.of_circuit(self.ansatz))
         if self.circuit in ("mlp", "none") and (noise := build_noise(self.noise)):
             raise argument_error("noise", f'be empty for circuit "{self.circuit}"', f"is {noise}")
@@ -300,7 +300,7 @@ class TrainerOptions:
         check_choice("precision", self.precision, Precision)
         for name in ("devices", "num_nodes"):
             if getattr(self, name) is not None:
-                _set(self, **{name: check_integer(name, getattr(self, name), 1)})
+                _set(self, **{name: check_integer(name, getattr(self, name), 1, MAX_SIZE)})
 
 
 @dataclass(frozen=True)
@@ -354,7 +354,7 @@ class RunOptions:
     def __post_init__(self) -> None:
         rate, run, source = self.head_learning_rate, self.run, self.init_from
         if self.early_stopping is not None:
-            _set(self, early_stopping=check_integer("early_stopping", self.early_stopping, 1))
+            _set(self, early_stopping=check_integer("early_stopping", self.early_stopping, 1, MAX_SIZE))
         if self.checkpoint_minutes is not None:
             minutes = check_number("checkpoint_minutes", self.checkpoint_minutes, 0)
             _set(self, checkpoint_minutes=minutes)
@@ -363,9 +363,11 @@ class RunOptions:
         check_choice("optimizer", self.optimizer, Optimizer)
         _set(
             self,
-            epochs=check_integer("epochs", self.epochs, 1),
-            learning_rate=check_number("learning_rate", self.learning_rate, 0),
-            head_learning_rate=None if rate is None else check_number("head_learning_rate", rate, 0),
+            epochs=check_integer("epochs", self.epochs, 1, MAX_SIZE),
+            learning_rate=check_number("learning_rate", self.learning_rate, 0, MAX_RATE),
+            head_learning_rate=(
+                None if rate is None else check_number("head_learning_rate", rate, 0, MAX_RATE)
+            ),
             weight_decay=check_number("weight_decay", self.weight_decay, 0),
             label_smoothing=check_number("label_smoothing", self.label_smoothing, 0, 1),
             seed=check_seed("seed", self.seed),
@@ -547,12 +549,12 @@ class SearchOptions:
     def __post_init__(self) -> None:
         _check_study(self)
         check_choice("objective", self.objective, Objective)
-        _set(self, n_trials=check_integer("n_trials", self.n_trials, 1))
+        _set(self, n_trials=check_integer("n_trials", self.n_trials, 1, MAX_SIZE))
 
 
 def _check_study(options: NoiseSweepOptions | ComparisonOptions | SearchOptions) -> None:
     if options.jobs is not None:
-        _set(options, jobs=check_integer("jobs", options.jobs, 1))
+        _set(options, jobs=check_integer("jobs", options.jobs, 1, MAX_SIZE))
     _set(options, folder=check_path("folder", options.folder))
     if not isinstance(options.storage, str | None):
         raise argument_error("storage", "be the URL of a database", f"is {options.storage!r}")
@@ -616,7 +618,7 @@ class PredictionOptions:
         _set(
             self,
             model=check_path("model", self.model),
-            top=check_integer("top", self.top, 1),
+            top=check_integer("top", self.top, 1, MAX_SIZE),
             invert=check_boolean("invert", self.invert),
             seed=check_seed("seed", self.seed),
         )
@@ -683,13 +685,13 @@ class EvaluationOptions:
         _set(
             self,
             model=check_path("model", self.model),
-            batch_size=check_integer("batch_size", self.batch_size, 1),
+            batch_size=check_integer("batch_size", self.batch_size, 1, MAX_SIZE),
             seed=check_seed("seed", self.seed),
-            max_images=None if size is None else check_integer("max_images", size, 1),
+            max_images=None if size is None else check_integer("max_images", size, 1, MAX_SIZE),
         )
         if not self.noises:
             raise argument_error("noises", "hold at least one noise", "is empty")
-        check_integer("shots", self.shots, 1)
+        check_integer("shots", self.shots, 1, MAX_SHOTS)
         if self.device is not None and (self.backends or tuple(self.noises) != ("saved",)):
             must = "stand without backends and noises, since it has its own"
             raise argument_error("device", must, "is given with them")
@@ -723,7 +725,7 @@ class ExportOptions:
             model=check_path("model", self.model),
             folder=check_path("folder", self.folder),
             measure=check_boolean("measure", self.measure),
-            max_images=check_integer("max_images", self.max_images, 1),
+            max_images=check_integer("max_images", self.max_images, 1, MAX_SIZE),
         )
         if self.version not in (2, 3):
             raise argument_error("version", "be 3 or 2", f"is {self.version!r}")
@@ -773,7 +775,7 @@ class BenchOptions:
     def __post_init__(self) -> None:
         _set(
             self,
-            batch_size=check_integer("batch_size", self.batch_size, 1),
+            batch_size=check_integer("batch_size", self.batch_size, 1, MAX_SIZE),
             time_limit=check_number("time_limit", self.time_limit, 0),
             scaling=check_boolean("scaling", self.scaling),
         )

@@ -65,8 +65,8 @@ def test_what_stands_behind_two_dashes_is_no_option(words):
 
 @pytest.mark.parametrize(
     "content",
-    [b"# nothing", b"- 1", b"a:\n\tb: 1", b"\xff\xfee\x00"],
-    ids=["none", "list", "tab", "16"],
+    [b"# nothing", b"- 1", b"a:\n\tb: 1", b"\xff\xfee\x00", b"a: &a [*a]"],
+    ids=["none", "list", "tab", "16", "itself"],
 )
 def test_a_file_without_options_is_named(content, tmp_path, capfd):
     file = tmp_path / "options.yaml"

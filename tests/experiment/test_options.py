@@ -46,6 +46,10 @@ TRAINING = RunOptions()
     [
         (RunOptions, {"epochs": -3}, "epochs"),
         (RunOptions, {"epochs": True}, "epochs"),
+        (RunOptions, {"epochs": 10**12}, "epochs"),
+        (RunOptions, {"learning_rate": 1e38}, "learning_rate"),
+        (RunOptions, {"head_learning_rate": 1e38}, "head_learning_rate"),
+        (DataOptions, {"batch_size": 10**20}, "batch_size"),
         (RunOptions, {"seed": 2**32}, "seed"),
         (RunOptions, {"learning_rate": float("nan")}, "learning_rate"),
         (RunOptions, {"head_learning_rate": -1}, "head_learning_rate"),

@@ -49,6 +49,8 @@ class Parser:
             return self.parser.instantiate(options)
         except jsonargparse.ArgumentError as error:
             raise ValueError(self._explained(str(error))) from error
+        except RecursionError as error:
+            raise ValueError(self._no_options("it holds itself, or is nested too deeply")) from error
         except UnicodeDecodeError as error:
             raise ValueError(self._no_options(f"it is no text in UTF-8 ({error.reason})")) from error
 
