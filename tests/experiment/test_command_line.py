@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import yaml
 from commands import assert_refused
+from filelock import FileLock
 
 from sqdr import compilation
 from sqdr.experiment.cli import main
@@ -201,15 +202,18 @@ def test_runs_are_listed_with_what_is_known_of_them(tmp_path, capfd):
     run_of(tmp_path / "c-damaged", metrics="")
     run_of(tmp_path / "study" / "trainings" / "one")
     (tmp_path / "something").mkdir()
-    assert main(["runs", str(tmp_path)]) == 0
+    with FileLock(run_of(tmp_path / "d-running") / "run.lock"):
+        assert main(["runs", str(tmp_path)]) == 0
+    assert not (tmp_path / "a-begun" / "run.lock").exists()
     lines = [[c.strip() for c in line.split("|")[1:-1]] for line in capfd.readouterr().out.splitlines()]
     rows = [line for line in lines if line and line[0].startswith(str(tmp_path))]
     noise = "BitFlip 0.1 after rotations"
     assert rows == [
-        [f"{tmp_path}/a-begun", "digits", "native", noise, "epoch 2 of 5", ""],
+        [f"{tmp_path}/a-begun", "digits", "native", noise, "stopped, 2 of 5 epochs", ""],
         [f"{tmp_path}/b-finished", "digits", "native", noise, "finished", "92.50"],
         [f"{tmp_path}/c-damaged", "", "", "", "damaged", ""],
-        [f"{tmp_path}/study/trainings/one", "digits", "native", noise, "epoch 2 of 5", ""],
+        [f"{tmp_path}/d-running", "digits", "native", noise, "running, 2 of 5 epochs", ""],
+        [f"{tmp_path}/study/trainings/one", "digits", "native", noise, "stopped, 2 of 5 epochs", ""],
     ]
 
 

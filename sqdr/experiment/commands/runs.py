@@ -47,7 +47,9 @@ def _row(path: Path) -> list[str]:
     try:
         options, rows, accuracy = folder.read_options(), folder.read_metrics(), folder.read_accuracy()
         noise = textwrap.shorten(build_noise(options.model.noise).in_words(), 40, placeholder="...")
-        state = f"epoch {len(rows)} of {options.epochs}"
+        state = (
+            f"{'running' if folder.is_in_use() else 'stopped'}, {len(rows)} of {options.epochs} epochs"
+        )
         if accuracy is not None:
             state = "diverged" if has_diverged(rows) else "finished"
     except (ValueError, OSError):

@@ -28,6 +28,8 @@ _METRICS = [f"{stage}_{metric}" for stage in STAGES[:2] for metric in ("loss", "
 #: Of metrics.csv; a part without a gradient has an empty norm.
 _COLUMNS = ["epoch", *_METRICS, *map(gradient_norm_name, PARTS)]
 _LOCK = "run.lock"
+#: Seconds; longer than somebody takes who looks whether a process trains here.
+_LOOK = 0.5
 #: Of options that are younger than a run to resume.
 _DEFAULTS = as_configuration(RunOptions())
 
@@ -74,7 +76,7 @@ class RunFolder:
         """
         self.path.mkdir(parents=True, exist_ok=True)
         try:
-            self._lock.acquire(blocking=False)
+            self._lock.acquire(timeout=_LOOK)
         except Timeout:
             but = f"another process trains in {self.path}"
             raise argument_error("run", "not be in use", but) from None
@@ -91,6 +93,17 @@ class RunFolder:
     def release(self) -> None:
         """Let other processes have the folder, if this one has it."""
         self._lock.release()
+
+    def is_in_use(self) -> bool:
+        """Whether a process trains in it now."""
+        if not (self.path / _LOCK).exists():
+            return False
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            return True
+        self._lock.release()
+        return False
 
     def check_finished(self) -> None:
         """Accept the folder of a finished run; ValueError for another."""
