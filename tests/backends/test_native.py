@@ -635,6 +635,15 @@ def test_kernels_do_it(method, n_wires, n_blocks, entanglement, noise, monkeypat
     )
 
 
+def assert_kernels_and_operations_agree(circuit, angles, monkeypatch):
+    """Where operations of torch are not asked, kernels have the same values and gradients."""
+    with kernels.switched_off():
+        expected = values_and_gradients(circuit, angles)
+    monkeypatch.setattr(circuit._method, "values", None)
+    found = values_and_gradients(circuit, angles)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+
+
 #: Words of one to three wires, next to each other and not, with neighbours in common and without.
 WORDS = ["Z0 Z1", "X1 Y2", "Z3", "X0 Y1 X2", "Y0 X2", "X0 Z3", "Y2"]
 
@@ -646,12 +655,27 @@ WORDS = ["Z0 Z1", "X1 Y2", "Z3", "X0 Y1 X2", "Y0 X2", "X0 Z3", "Y2"]
 def test_kernels_of_words(entanglement, method, n_blocks, entangler, noise, monkeypatch):
     options = {"entanglement": entanglement, "entangler": entangler, "observables": WORDS}
     circuit = make_circuit(4, n_blocks, noise=noise, method=method, **options)
-    angles = draw_angles(4, 9)
-    with kernels.switched_off():
-        expected = values_and_gradients(circuit, angles)
-    monkeypatch.setattr(circuit._method, "values", None)
-    found = values_and_gradients(circuit, angles)
-    torch.testing.assert_close(found, expected, rtol=0, atol=1e-10)
+    assert_kernels_and_operations_agree(circuit, draw_angles(4, 9), monkeypatch)
+
+
+@pytest.mark.parametrize("noise", [None, NOISE], ids=["noiseless", "noisy"])
+@pytest.mark.parametrize("n_blocks", [1, 3])
+@pytest.mark.parametrize("observables", [WORDS, ["Z0", "X1", "Y2", "Z3", "Z0"]], ids=str)
+@pytest.mark.parametrize("entanglement", ["linear", "circular", [(0, 1), (0, 3), (2, 3)]], ids=str)
+@pytest.mark.parametrize("batch", [1, 19])
+def test_dense_kernels_of_words(batch, entanglement, observables, n_blocks, noise, monkeypatch):
+    options = {"entanglement": entanglement, "observables": observables}
+    circuit = make_circuit(4, n_blocks, noise=noise, method="dense", **options)
+    assert_kernels_and_operations_agree(circuit, draw_angles(4, batch), monkeypatch)
+
+
+@pytest.mark.parametrize("observables", [WORDS, "Z", "X", ["Z0", "X1"]], ids=str)
+@pytest.mark.parametrize("entanglement", ["linear", [(0, 1), (0, 3), (2, 3)]], ids=str)
+@pytest.mark.parametrize("n_blocks", [2, 4])
+def test_kernels_of_zz_on_statevectors(n_blocks, entanglement, observables, monkeypatch):
+    options = {"entanglement": entanglement, "entangler": "ZZ", "observables": observables}
+    circuit = make_circuit(4, n_blocks, method="dense", **options)
+    assert_kernels_and_operations_agree(circuit, draw_angles(4, 19), monkeypatch)
 
 
 @pytest.mark.parametrize("n_wires", [5, 12])

@@ -43,15 +43,19 @@ class PauliVector(MatrixMethod):
         return smaller_circuit(self.shape)
 
     def tables(self) -> Mapping[str, Tensor]:
-        wires, letters = word_tables(self.shape.words, 0)
-        places = (letters << 2 * (self.shape.n_wires - 1 - wires)).sum(0)
+        places = self.places()
         if self.shape.has_couplings:
             return {"places": places}
         source, signs = cz_permutation(self.shape.pairs, self.shape.n_wires)
         return {"places": places, "source": source, "signs": signs}
 
+    def places(self) -> Tensor:
+        """Of the words among the coefficients: integer Tensor of shape (words,)."""
+        wires, letters = word_tables(self.shape.words, 0)
+        return (letters << 2 * (self.shape.n_wires - 1 - wires)).sum(0)
+
     def kernels(self) -> Evaluation | None:
-        if self.shape.has_couplings or self.shape.most_factors > 1:
+        if self.shape.has_couplings:
             return None
         from sqdr.backends.native.kernels.pauli_vector import PauliVectorByKernels
 

@@ -52,8 +52,6 @@ class Statevector(Method):
         return (like.new_empty(0, 1, self.shape.n_wires),)
 
     def kernels(self) -> Evaluation | None:
-        if self.shape.has_couplings or not self.shape.measures_z:
-            return None
         from sqdr.backends.native.kernels.statevector import StatevectorByKernels
 
         return StatevectorByKernels(self)

@@ -2,8 +2,9 @@
 
 Noise cannot be undone, as gates can. So the vector before each block but the first is kept; the
 gradient makes those between the wires of a block anew. A row holds one coefficient of each sample of a
-tile; I, Z, X, Y are the digits 0 to 3 of its number, wire 0 first. Of the last block only the Z rows
-matter, which take the coefficients of a Pauli on one wire.
+tile; I, Z, X, Y are the digits 0 to 3 of its number, wire 0 first. Where <Z> of every wire is all that
+is asked for, of the last block only the Z rows matter, which take the coefficients of a Pauli on one
+wire.
 """
 
 from typing import Any
@@ -19,20 +20,29 @@ from sqdr.vectors import load, spread, store, zeros_of
 
 @kernel
 def pauli_vector(
-    matrices: Array, source: Array, negative: Array, room: Array, kept: Array, values: Array
+    matrices: Array,
+    n_wires: int,
+    source: Array,
+    negative: Array,
+    places: Array,
+    room: Array,
+    kept: Array,
+    values: Array,
 ) -> None:
-    """<Z> of every wire.
+    """Values of words, or <Z> of every wire if there are none.
 
     Args:
         matrices (Array): as in `matrices`.
+        n_wires (int): number of wires.
         source (integer Array of shape (4 ** n_wires,)), negative (Array of bools): of a CZ layer, as
             `cz_permutation` returns them.
+        places (integer Array of shape (words,)): of the words among the coefficients.
         room (Array of shape (4 ** n_wires, width))
         kept (Array of shape (tiles, (n_blocks - 1) * 4 ** n_wires, width), or without rows): to be
             written, if it has rows.
-        values (Array of shape (tiles, n_wires, width)): to be written.
+        values (Array of shape (tiles, n_wires or words, width)): to be written.
     """
-    n_wires, size = values.shape[1], len(room)
+    size = len(room)
     for tile in range(len(values)):
         of, own = matrices[tile], kept[tile % len(kept)]
         last = len(of) - 12 * n_wires
@@ -44,6 +54,12 @@ def pauli_vector(
             if len(own) > 0:
                 start = first // (12 * n_wires) * size
                 _copy(room, own[start : start + size])
+        if len(places) > 0:
+            for wire in range(n_wires):
+                _apply(room, room, size >> 2 * (wire + 1), of, last + 12 * wire)
+            for word in range(len(places)):
+                store(values[tile], word, load(room, places[word]))
+            continue
         for wire in range(n_wires):
             value = zeros_of(room)
             for pauli in range(4):
@@ -56,8 +72,10 @@ def pauli_vector(
 def pauli_vector_backward(
     grad: Array,
     matrices: Array,
+    n_wires: int,
     source: Array,
     negative: Array,
+    places: Array,
     kept: Array,
     room: Array,
     grad_matrices: Array,
@@ -65,31 +83,37 @@ def pauli_vector_backward(
     """Gradient by the matrices, which is written, given that by the values.
 
     Args:
-        grad (Array of shape (tiles, n_wires, width))
-        matrices, source, negative, kept: as in `pauli_vector`, which has written the last.
+        grad (Array of shape (tiles, n_wires or words, width))
+        matrices, n_wires, source, negative, places, kept: as in `pauli_vector`, which has written the
+            last.
         room (Array of shape ((n_wires + 1) * 4 ** n_wires, width))
         grad_matrices (Array): zeros, of the shape of `matrices`.
     """
-    n_wires, size = grad.shape[1], len(source)
+    size = len(source)
     grad_state = room[n_wires * size :]
     for tile in range(len(grad)):
         of, into = matrices[tile], grad_matrices[tile]
         last = len(of) - 12 * n_wires
         before = room[:size]
-        if last > 0:
-            _copy(kept[tile][kept.shape[1] - size :], before)
-        else:
-            _write_ground(before)
         for row in range(size):
             store(grad_state, row, zeros_of(grad))
-        for wire in range(n_wires):
-            by_value = load(grad[tile], wire)
-            for pauli in range(4):
-                row, place = last + 12 * wire + pauli, pauli * (size >> 2 * (wire + 1))
-                store(into, row, by_value * load(before, place))
-                store(grad_state, place, load(grad_state, place) + by_value * load(of, row))
-        for first in range(last - 12 * n_wires, -1, -12 * n_wires):
-            _entangle(grad_state, source, negative)
+        for word in range(len(places)):
+            place = places[word]
+            store(grad_state, place, load(grad_state, place) + load(grad[tile], word))
+        if len(places) == 0:
+            if last > 0:
+                _copy(kept[tile][kept.shape[1] - size :], before)
+            else:
+                _write_ground(before)
+            for wire in range(n_wires):
+                by_value = load(grad[tile], wire)
+                for pauli in range(4):
+                    row, place = last + 12 * wire + pauli, pauli * (size >> 2 * (wire + 1))
+                    store(into, row, by_value * load(before, place))
+                    store(grad_state, place, load(grad_state, place) + by_value * load(of, row))
+        for first in range(last if len(places) > 0 else last - 12 * n_wires, -1, -12 * n_wires):
+            if first < last:
+                _entangle(grad_state, source, negative)
             if first > 0:
                 start = (first // (12 * n_wires) - 1) * size
                 _copy(kept[tile][start : start + size], before)
@@ -199,6 +223,10 @@ class PauliVectorByKernels(MatrixEvaluation):
         super().__init__(method)
         source, signs = cz_permutation(self.shape.pairs, self.shape.n_wires)
         self._source, self._negative = source.numpy(), signs.numpy()[:, 0] < 0
+        self._places = method.places().numpy() if self.gives_words() else np.empty(0, int)
+
+    def gives_words(self) -> bool:
+        return self.shape.most_factors > 1 or len(self.shape.letters) > 1
 
     def kept_numbers(self) -> int:
         return (self.shape.n_blocks - 1) * len(self._source)
@@ -208,8 +236,10 @@ class PauliVectorByKernels(MatrixEvaluation):
         if kept is None:
             kept = np.empty((1, 0, width), matrices.dtype)
         room = np.empty((len(self._source), width), matrices.dtype)
-        values = np.empty((tiles, self.shape.n_wires, width), matrices.dtype)
-        pauli_vector(matrices, self._source, self._negative, room, kept, values)
+        n_wires, places = self.shape.n_wires, self._places
+        values = np.empty((tiles, len(places) or n_wires, width), matrices.dtype)
+        of_layer = self._source, self._negative
+        pauli_vector(matrices, n_wires, *of_layer, places, room, kept, values)
         return values
 
     def gradient_of_matrices(
@@ -223,5 +253,6 @@ class PauliVectorByKernels(MatrixEvaluation):
         rows = (self.shape.n_wires + 1) * len(self._source)
         room = np.empty((rows, matrices.shape[2]), matrices.dtype)
         into = np.zeros_like(matrices)
-        pauli_vector_backward(grad, matrices, self._source, self._negative, kept, room, into)
+        given = matrices, self.shape.n_wires, self._source, self._negative, self._places
+        pauli_vector_backward(grad, *given, kept, room, into)
         return into

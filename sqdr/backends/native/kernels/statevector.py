@@ -4,18 +4,21 @@ The gradient takes the last state back gate by gate, since gates are unitary, an
 state along with it, so that no state but the last is kept (adjoint differentiation: Jones and Gacon,
 arXiv 2009.02823). Real and imaginary parts lie in rows, the former first. A row holds one amplitude of
 each sample of a tile. Or, where samples are few or states are large, each sample is a tile of its own,
-and a row holds amplitudes that differ in the last wires, the inner ones: two or three.
+and a row holds amplitudes that differ in the last wires, the inner ones: two or three. That is for CZ
+and <Z> of every wire alone.
 """
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from sqdr.ansatz import PauliWord
 from sqdr.backends.native.kernels.evaluation import Given, KernelEvaluation, Sums
 from sqdr.backends.native.kernels.tiles import Array, each_alone, tiled
 from sqdr.backends.native.statevector import Statevector, cz_signs
 from sqdr.compilation import kernel
-from sqdr.vectors import alternating, load, store, swapped, zeros_of
+from sqdr.vectors import alternating, load, spread, store, swapped, zeros_of
 
 #: From so many wires on, each sample is a tile of its own, so that the state fits into caches,
 _LARGE = 12
@@ -25,19 +28,33 @@ _WORTH_ROWS, _FEW = 5, 4
 
 @kernel
 def statevector(
-    quaternions: Array, n_inner: int, signs: Array, states: Array, room: Array, values: Array
+    quaternions: Array,
+    n_wires: int,
+    n_inner: int,
+    signs: Array,
+    phases: Array,
+    words: tuple[Array, Array, Array],
+    states: Array,
+    room: Array,
+    values: Array,
 ) -> None:
-    """<Z> of every wire, with inner wires as vectors whose numbers are to be added up.
+    """Values of words, or <Z> of every wire if there are none.
+
+    Those of inner wires are vectors whose numbers are to be added up.
 
     Args:
         quaternions (Array of shape (tiles, 4 * n_blocks * n_wires, width)): by block and wire.
-        n_inner (int): number of inner wires.
+        n_wires, n_inner (int): number of wires, and of inner wires.
         signs (Array of shape (2 ** (n_wires - n_inner), width)): the diagonal of a CZ layer.
+        phases (Array of shape (2, layers, len(signs))): cosines and sines of the angles by which layers
+            of ZZ turn amplitudes backwards; without layers for CZ.
+        words (Arrays): as `_tables_of_words` returns them.
         states (Array of shape (tiles or 1, 2 * len(signs), width)): to be written, the last states.
         room (Array): of the shape of `signs`.
-        values (Array of shape (tiles, n_wires, width)): to be written.
+        values (Array of shape (tiles, n_wires or words, width)): to be written.
     """
-    n_wires, size = values.shape[1], len(signs)
+    flips, odds, word_signs = words
+    size, layers = len(signs), phases.shape[1]
     n_outer = n_wires - n_inner
     for tile in range(len(values)):
         state, of, into = states[tile % len(states)], quaternions[tile], values[tile]
@@ -47,7 +64,10 @@ def statevector(
         for lane in range(1 if n_inner > 0 else of.shape[1]):
             re[0, lane] = 1
         for first in range(0, len(of), 4 * n_wires):
-            if first > 0:
+            if first > 0 and layers > 0:
+                layer = first // (4 * n_wires) - 1
+                _turn_phases(re, im, phases[0, layer], phases[1, layer], 1)
+            elif first > 0:
                 _multiply(re, im, signs)
             for wire in range(n_wires):
                 row = first + 4 * wire
@@ -56,6 +76,10 @@ def statevector(
                     _turn(re, im, size >> wire + 1, w, x, y, z)
                 else:
                     _turn_inner(re, im, 1 << n_wires - 1 - wire, w, x, y, z)
+        for word in range(len(flips)):
+            store(into, word, _value_of(re, im, flips[word], odds[word], word_signs[word]))
+        if len(flips) > 0:
+            continue
         for row in range(size):
             real, imaginary = load(re, row), load(im, row)
             store(room, row, real * real + imaginary * imaginary)
@@ -69,47 +93,67 @@ def statevector(
 def statevector_backward(
     grad: Array,
     quaternions: Array,
+    n_wires: int,
     n_inner: int,
     signs: Array,
+    phases: Array,
+    pair_signs: Array,
+    words: tuple[Array, Array, Array],
     states: Array,
     room: Array,
     grad_quaternions: Array,
+    grad_couplings: Array,
 ) -> None:
     """Gradient by the quaternions, as vectors like the values, given that by the values.
 
     Args:
-        grad (Array of shape (tiles, n_wires, width))
-        quaternions, n_inner, signs, states: as in `statevector`, which has written the last.
-        room (Array of shape (4 * len(signs), width))
+        grad (Array of shape (tiles, n_wires or words, width))
+        quaternions, n_wires, n_inner, signs, phases, words, states: as in `statevector`, which has
+            written the last.
+        pair_signs (Array of shape (pairs, len(signs))): diagonals of Z Z of each pair.
+        room (Array of shape (5 * len(signs), width))
         grad_quaternions (Array): of the shape of `quaternions`, to be written.
+        grad_couplings (Array of shape (layers * pairs, width)): to which that by the angles of ZZ is
+            added.
     """
-    n_wires, size = grad.shape[1], len(signs)
+    flips, odds, word_signs = words
+    size, layers = len(signs), phases.shape[1]
     n_outer = n_wires - n_inner
-    re, im, grad_re, grad_im = (
+    re, im, grad_re, grad_im, products = (
         room[:size],
         room[size : 2 * size],
         room[2 * size : 3 * size],
-        room[3 * size :],
+        room[3 * size : 4 * size],
+        room[4 * size :],
     )
     two = grad.dtype.type(2)
     for tile in range(len(grad)):
         of, into, state = quaternions[tile], grad_quaternions[tile], states[tile]
         for row in range(2 * size):
             store(room, row, load(state, row))
-        # What the observables, each times its gradient, are for each amplitude.
-        sums = zeros_of(grad)
-        for wire in range(n_outer, n_wires):
-            sums += _signed(load(grad[tile], wire), 1 << n_wires - 1 - wire)
-        store(grad_re, 0, sums)
-        for wire in range(n_outer - 1, -1, -1):
-            half, by_wire = size >> wire + 1, load(grad[tile], wire)
-            for row in range(half):
-                store(grad_re, row + half, load(grad_re, row) - by_wire)
-                store(grad_re, row, load(grad_re, row) + by_wire)
-        for row in range(size):
-            sums = two * load(grad_re, row)
-            store(grad_re, row, sums * load(re, row))
-            store(grad_im, row, sums * load(im, row))
+        if len(flips) > 0:
+            for row in range(size):
+                store(grad_re, row, zeros_of(grad))
+                store(grad_im, row, zeros_of(grad))
+            for word in range(len(flips)):
+                by_word = two * load(grad[tile], word)
+                sign = word_signs[word]
+                _add_word(re, im, grad_re, grad_im, flips[word], odds[word], sign, by_word)
+        else:
+            # What the observables, each times its gradient, are for each amplitude.
+            sums = zeros_of(grad)
+            for wire in range(n_outer, n_wires):
+                sums += _signed(load(grad[tile], wire), 1 << n_wires - 1 - wire)
+            store(grad_re, 0, sums)
+            for wire in range(n_outer - 1, -1, -1):
+                half, by_wire = size >> wire + 1, load(grad[tile], wire)
+                for row in range(half):
+                    store(grad_re, row + half, load(grad_re, row) - by_wire)
+                    store(grad_re, row, load(grad_re, row) + by_wire)
+            for row in range(size):
+                sums = two * load(grad_re, row)
+                store(grad_re, row, sums * load(re, row))
+                store(grad_im, row, sums * load(im, row))
         for first in range(len(of) - 4 * n_wires, -1, -4 * n_wires):
             for wire in range(n_wires):
                 row = first + 4 * wire
@@ -123,9 +167,74 @@ def statevector_backward(
                 store(into, row + 1, grads[1])
                 store(into, row + 2, grads[2])
                 store(into, row + 3, grads[3])
-            if first > 0:
+            if first > 0 and layers > 0:
+                layer = first // (4 * n_wires) - 1
+                _turn_phases(re, im, phases[0, layer], phases[1, layer], -1)
+                _turn_phases(grad_re, grad_im, phases[0, layer], phases[1, layer], -1)
+                for row in range(size):
+                    forwards = load(grad_re, row) * load(im, row)
+                    store(products, row, forwards - load(grad_im, row) * load(re, row))
+                for pair in range(len(pair_signs)):
+                    by_angle = _halved_sum(products, pair_signs[pair])
+                    place = layer * len(pair_signs) + pair
+                    store(grad_couplings, place, load(grad_couplings, place) + by_angle)
+            elif first > 0:
                 _multiply(re, im, signs)
                 _multiply(grad_re, grad_im, signs)
+
+
+@kernel
+def _turn_phases(re: Array, im: Array, cosines: Array, sines: Array, sign: int) -> None:
+    """Multiply amplitudes by cosine - i sine, or for the sign -1 by cosine + i sine."""
+    for row in range(len(cosines)):
+        cos, sin = spread(cosines[row]), spread(cosines.dtype.type(sign) * sines[row])
+        a, b = load(re, row), load(im, row)
+        store(re, row, cos * a + sin * b)
+        store(im, row, cos * b - sin * a)
+
+
+@kernel
+def _halved_sum(products: Array, signs: Array) -> Any:
+    total, half = zeros_of(products), signs.dtype.type(0.5)
+    for row in range(len(signs)):
+        total += spread(half * signs[row]) * load(products, row)
+    return total
+
+
+@kernel
+def _value_of(re: Array, im: Array, flip: int, is_odd: bool, signs: Array) -> Any:
+    """Of a word, which takes an amplitude to where the bits of `flip` differ, with a sign."""
+    total = zeros_of(re)
+    for row in range(len(signs)):
+        other, sign = row ^ flip, spread(signs[row])
+        if is_odd:
+            part = load(re, row) * load(im, other) - load(im, row) * load(re, other)
+        else:
+            part = load(re, row) * load(re, other) + load(im, row) * load(im, other)
+        total += sign * part
+    return total
+
+
+@kernel
+def _add_word(
+    re: Array,
+    im: Array,
+    grad_re: Array,
+    grad_im: Array,
+    flip: int,
+    is_odd: bool,
+    signs: Array,
+    by_word: Any,
+) -> None:
+    """Add the gradient by the amplitudes of `_value_of`, half that by its value given."""
+    for row in range(len(signs)):
+        other, by = row ^ flip, spread(signs[row]) * by_word
+        if is_odd:
+            store(grad_re, row, load(grad_re, row) + by * load(im, other))
+            store(grad_im, row, load(grad_im, row) - by * load(re, other))
+        else:
+            store(grad_re, row, load(grad_re, row) + by * load(re, other))
+            store(grad_im, row, load(grad_im, row) + by * load(im, other))
 
 
 @kernel
@@ -248,13 +357,22 @@ class StatevectorByKernels(KernelEvaluation):
 
     def __init__(self, method: Statevector) -> None:
         super().__init__(method)
-        self._signs = cz_signs(self.shape.pairs, self.shape.n_wires).numpy()
+        shape = self.shape
+        self._signs = cz_signs(shape.pairs, shape.n_wires).numpy()
+        pairs = [((a, "Z"), (b, "Z")) for a, b in shape.pairs] if shape.has_couplings else []
+        _, _, self._pair_signs = _tables_of_words(pairs, shape.n_wires)
+        self._words = _tables_of_words(shape.words if self.gives_words() else (), shape.n_wires)
+
+    def gives_words(self) -> bool:
+        return self.shape.most_factors > 1 or len(self.shape.letters) > 1
 
     def kept_numbers(self) -> int:
         return 2 << self.shape.n_wires
 
     def takes_samples_alone(self, size: int) -> bool:
         n_wires = self.shape.n_wires
+        if self.shape.has_couplings or self.gives_words():
+            return False
         return n_wires >= _LARGE or (n_wires >= _WORTH_ROWS and size < _FEW)
 
     def values_of(self, quaternions: Array, given: Given, kept: Array | None) -> Array:
@@ -263,26 +381,53 @@ class StatevectorByKernels(KernelEvaluation):
         if alone:
             quaternions = each_alone(quaternions, alone)
         states = np.empty((1, 2 * len(signs), signs.shape[1]), signs.dtype) if kept is None else kept
-        values = np.empty((len(quaternions), self.shape.n_wires, signs.shape[1]), signs.dtype)
-        statevector(quaternions, n_inner, signs, states, np.empty_like(signs), values)
+        n_wires, n_words = self.shape.n_wires, len(self._words[0])
+        values = np.empty((len(quaternions), n_words or n_wires, signs.shape[1]), signs.dtype)
+        phases, words, _ = self._tables(given, signs.dtype)
+        room = np.empty_like(signs)
+        statevector(quaternions, n_wires, n_inner, signs, phases, words, states, room, values)
         return tiled(values.sum(2)) if alone else values
 
     def gradient_of(
-        self,
-        grad: Array,
-        quaternions: Array,
-        given: Given,
-        kept: Array,
-        sums: Sums,  # noqa: ARG002
+        self, grad: Array, quaternions: Array, given: Given, kept: Array, sums: Sums
     ) -> Array:
         alone = given.alone
         signs, n_inner = self._signs_of(quaternions, alone)
         if alone:
             grad, quaternions = each_alone(grad, alone), each_alone(quaternions, alone)
         into = np.empty_like(quaternions)
-        room = np.empty((4 * len(signs), signs.shape[1]), signs.dtype)
-        statevector_backward(grad, quaternions, n_inner, signs, kept, room, into)
+        room = np.empty((5 * len(signs), signs.shape[1]), signs.dtype)
+        phases, words, pair_signs = self._tables(given, signs.dtype)
+        by_angles = np.zeros((given.turns.shape[1], signs.shape[1]), signs.dtype)
+        statevector_backward(
+            grad,
+            quaternions,
+            self.shape.n_wires,
+            n_inner,
+            signs,
+            phases,
+            pair_signs,
+            words,
+            kept,
+            room,
+            into,
+            by_angles,
+        )
+        if len(pair_signs) > 0:
+            cosines, sines = given.turns[:, :, None]
+            sums.turns[...] += np.concatenate((-sines * by_angles, cosines * by_angles))
         return tiled(into.sum(2)) if alone else into
+
+    def _tables(self, given: Given, dtype: Any) -> tuple[Array, tuple[Array, Array, Array], Array]:
+        """Phases of layers of ZZ, tables of words and diagonals of pairs, as the kernels take them."""
+        flips, odds, word_signs = self._words
+        pair_signs = self._pair_signs
+        phases = np.empty((2, 0, 0), dtype)
+        if len(pair_signs) > 0:
+            angles = np.arctan2(given.turns[1], given.turns[0]).astype(float)
+            halves = angles.reshape(-1, len(pair_signs)) / 2 @ pair_signs
+            phases = np.stack((np.cos(halves), np.sin(halves))).astype(dtype)
+        return phases, (flips, odds, word_signs.astype(dtype)), pair_signs.astype(dtype)
 
     def _signs_of(self, quaternions: Array, alone: int) -> tuple[Array, int]:
         """The diagonal of a CZ layer as the kernels take it, and the number of inner wires."""
@@ -290,3 +435,24 @@ class StatevectorByKernels(KernelEvaluation):
         if alone:
             return signs.reshape(-1, width), width.bit_length() - 1
         return np.repeat(signs, width, 1), 0
+
+
+def _tables_of_words(words: Sequence[PauliWord], n_wires: int) -> tuple[Array, Array, Array]:
+    """What a word does to a statevector.
+
+    Returns:
+        integer Array of shape (words,): bits of the number of an amplitude that X and Y flip; Array of
+        bools: whether the number of Y is odd; Array of shape (words, 2 ** n_wires): signs.
+    """
+    index = np.arange(2**n_wires)
+    flips, odds, signs = np.zeros(len(words), int), np.zeros(len(words), bool), []
+    for place, word in enumerate(words):
+        negative = np.zeros_like(index)
+        for wire, letter in word:
+            bit = n_wires - 1 - wire
+            flips[place] |= (letter != "Z") << bit
+            negative ^= (letter != "X") * (index >> bit & 1)
+        n_y = sum(letter == "Y" for _, letter in word)
+        odds[place] = n_y % 2
+        signs.append((1.0 - 2.0 * negative) * (-1 if n_y % 4 >= 2 else 1))
+    return flips, odds, np.array(signs).reshape(len(words), len(index))
