@@ -678,6 +678,13 @@ def test_kernels_of_zz_on_statevectors(n_blocks, entanglement, observables, monk
     assert_kernels_and_operations_agree(circuit, draw_angles(4, 19), monkeypatch)
 
 
+@pytest.mark.parametrize("options", [{"entangler": "ZZ"}, {"observables": ["Z0 Z1"]}], ids=str)
+@pytest.mark.parametrize(("n_wires", "has_kernels"), [(14, True), (15, False)])
+def test_large_statevectors_have_no_tables(n_wires, has_kernels, options):
+    circuit = make_circuit(n_wires, 3, method="dense", **options)
+    assert (circuit._method.kernels() is not None) is has_kernels
+
+
 @pytest.mark.parametrize("n_wires", [5, 12])
 def test_a_statevector_of_one_sample_alone(n_wires):
     circuit = make_circuit(n_wires, 3, entanglement="circular", method="dense")

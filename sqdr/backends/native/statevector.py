@@ -15,6 +15,9 @@ from sqdr.noise import NoiseModel
 #: A state and the number of an entangling layer -> the state after it.
 Entangle = Callable[[Tensor, int], Tensor]
 
+#: Beyond them the kernels' diagonals of words and of pairs would take more memory than states.
+_MOST_WIRES_OF_TABLES = 14
+
 
 @final
 class Statevector(Method):
@@ -52,6 +55,10 @@ class Statevector(Method):
         return (like.new_empty(0, 1, self.shape.n_wires),)
 
     def kernels(self) -> Evaluation | None:
+        shape = self.shape
+        has_tables = shape.has_couplings or shape.most_factors > 1 or len(shape.letters) > 1
+        if has_tables and shape.n_wires > _MOST_WIRES_OF_TABLES:
+            return None
         from sqdr.backends.native.kernels.statevector import StatevectorByKernels
 
         return StatevectorByKernels(self)
