@@ -11,8 +11,8 @@ MAX_ARGUMENTS = {
 }
 #: Wires of a circuit, its blocks, and whatever else is counted: epochs, images of a batch.
 MAX_SIZE = 10**9
-#: Learning rate, whose product with a gradient is a number of single precision.
-MAX_RATE = 1e6
+#: Learning rate, with which the numbers of an optimizer are still some of single precision.
+MAX_RATE = 1e30
 #: Wires of which every pair can be entangled.
 MAX_FULL = 2_000
 #: Measurements of a circuit; torch counts them in float64.

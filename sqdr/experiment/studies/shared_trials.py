@@ -304,12 +304,14 @@ def run_in_processes(
         nprocs=min(jobs or os.cpu_count() or 1, n_open),
         join=False,
     )
+    is_shown = sys.stdout.isatty()  # else nobody asks where the trials are, which takes time
     columns = *Progress.get_default_columns()[:2], MofNCompleteColumn(), TimeElapsedColumn()
     try:
-        with Progress(*columns, disable=not sys.stdout.isatty()) as progress:
+        with Progress(*columns, disable=not is_shown) as progress:
             bar = progress.add_task("trainings", total=trials.n_cells, completed=trials.n_finished)
             while not context.join(timeout=1):
-                progress.update(bar, completed=trials.n_finished)
+                if is_shown:
+                    progress.update(bar, completed=trials.n_finished)
             progress.update(bar, completed=trials.n_finished)
     except ProcessException as failure:
         if not failures.empty():

@@ -340,7 +340,7 @@ def test_classes_are_relabelled_in_their_order():
         ({"classes": (3, 3)}, "classes"),
         ({"classes": (3, 10)}, "classes"),
         ({"batch_size": 0}, "batch_size"),
-        ({"image_size": 4}, "image_size"),
+        ({"image_size": 1}, "image_size"),
         ({"validation_fraction": 1.5}, "validation_fraction"),
         ({"name": "imagenet"}, "name"),
     ],

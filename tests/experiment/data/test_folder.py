@@ -165,7 +165,7 @@ def write_turned(root):
 
 def test_sizes_are_those_of_turned_images(tmp_path):
     write_turned(tmp_path)
-    with pytest.raises(ValueError, match=r"`image_size` .* squares of 8 to .* have 8 x 12 pixels"):
+    with pytest.raises(ValueError, match=r"`image_size` .* squares of at most .* have 8 x 12 pixels"):
         of_folder(tmp_path)
 
 

@@ -116,7 +116,7 @@ def test_the_model_to_share_tells_how_it_was_trained(run_folder, capfd):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--learning_rate", "1e38"], "training has diverged, to weights that are not finite"),
+        (["--learning_rate", "1e30"], "training has diverged, to weights that are not finite"),
         (["--model.circuit", "mlp"], 'circuit "mlp" makes a twin of the classifier, for comparison'),
         (["--model.circuit", "none"], 'circuit "none" makes a twin of the classifier, for comparison'),
     ],
