@@ -97,6 +97,7 @@ def note(file, cell):
     return values_of(cell)
 
 
+@pytest.mark.parametrize("url", ["PostgreSQL"], indirect=True)  # SQLite locks out others
 def test_processes_divide_the_cells(place, tmp_path):
     run_cell = partial(note, tmp_path / "cells")
     assert finish_cells(place, CELLS, DIRECTIONS, run_cell, jobs=2) == list(map(values_of, CELLS))
@@ -168,6 +169,7 @@ def loss_of(parameters):
     return search_worker.loss_of(parameters)
 
 
+@pytest.mark.parametrize("url", ["PostgreSQL"], indirect=True)  # SQLite locks out others
 def test_a_search_of_two_processes_has_as_many_trials_as_asked_for(place):
     space = search_space(search_worker.SPACE)
     open_trials = partial(SearchTrials, place, space, "validation_loss", 9, 0)
