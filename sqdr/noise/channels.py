@@ -345,13 +345,16 @@ class Kraus(Channel):
     @property
     def operators(self) -> Tensor:
         """A copy of the operators: those of a channel do not change."""
-        return cast(Tensor, vars(self)["_operators"]).clone()
+        return self._kept.clone()
+
+    @property
+    def _kept(self) -> Tensor:
+        return cast(Tensor, vars(self)["_operators"])
 
     @property
     def n_wires(self) -> int | None:
         """The number of wires that have operators of their own; None where all have the same."""
-        operators = self.kraus_operators()
-        return len(operators) if operators.dim() == 4 else None
+        return len(self._kept) if self._kept.dim() == 4 else None
 
     def operators_on(self, place: int) -> Tensor:
         operators = self.kraus_operators()
@@ -365,7 +368,7 @@ class Kraus(Channel):
 
     def to_plain(self) -> list[Any]:
         """The operators as lists, each entry as [real, imaginary part]."""
-        plain: list[Any] = torch.view_as_real(self.kraus_operators()).tolist()
+        plain: list[Any] = torch.view_as_real(self._kept).tolist()
         return plain
 
     @staticmethod
@@ -380,19 +383,19 @@ class Kraus(Channel):
         return Kraus(entries)
 
     def in_words(self) -> str:
-        n = self.kraus_operators().shape[-3]
+        n = self._kept.shape[-3]
         return f"Kraus of {n} operator{'s' if n > 1 else ''}{' a wire' if self.n_wires else ''}"
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Kraus):
             return NotImplemented
-        return torch.equal(self.kraus_operators(), other.kraus_operators())
+        return torch.equal(self._kept, other._kept)
 
     def __hash__(self) -> int:
-        return hash((self.kraus_operators().numpy() + 0).tobytes())  # -0 equals 0
+        return hash((self._kept.numpy() + 0).tobytes())  # -0 equals 0
 
     def __repr__(self) -> str:
-        return f"Kraus({np.array2string(self.kraus_operators().numpy(), precision=4, separator=', ')})"
+        return f"Kraus({np.array2string(self._kept.numpy(), precision=4, separator=', ')})"
 
 
 @dataclass(frozen=True, eq=False, repr=False)

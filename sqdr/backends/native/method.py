@@ -79,6 +79,11 @@ class Shape:
         """The letters that are measured."""
         return tuple(sorted({letter for word in self.words for _, letter in word}))
 
+    @cached_property
+    def measures_one_letter(self) -> bool:
+        """Whether the words are of one wire and of the same letter, which a turn makes Z."""
+        return self.most_factors == 1 and len(self.letters) == 1
+
     def letter_tables(self) -> dict[str, Tensor]:
         """What `of_words` needs, where words are of one wire.
 

@@ -56,7 +56,7 @@ class Statevector(Method):
 
     def kernels(self) -> Evaluation | None:
         shape = self.shape
-        has_tables = shape.has_couplings or shape.most_factors > 1 or len(shape.letters) > 1
+        has_tables = shape.has_couplings or not shape.measures_one_letter
         if has_tables and shape.n_wires > _MOST_WIRES_OF_TABLES:
             return None
         from sqdr.backends.native.kernels.statevector import StatevectorByKernels
@@ -124,27 +124,41 @@ def z_of_every_wire(state: Tensor, z_signs: Tensor, n_wires: int) -> Tensor:
 
 
 def expectation_value(state: Tensor, word: PauliWord, n_wires: int) -> Tensor:
-    """Of a Pauli word (Tensor of shape (batch,)), in a state (batch, 2 ** n_wires, 2).
+    """Of a Pauli word (Tensor of shape (batch,)), in a state (batch, 2 ** n_wires, 2)."""
+    flipped, is_odd, signs = action_of(word, n_wires, state.device)
+    signs = signs.to(state.dtype)
+    re, im = state.unbind(-1)
+    other_re, other_im = re, im
+    if flipped:
+        others = torch.arange(state.shape[1], device=state.device) ^ flipped
+        other_re, other_im = re[:, others], im[:, others]
+    if is_odd:
+        return ((re * other_im - im * other_re) * signs).sum(1)
+    return ((re * other_re + im * other_im) * signs).sum(1)
+
+
+def action_of(
+    word: PauliWord, n_wires: int, device: torch.device | str = "cpu"
+) -> tuple[int, bool, Tensor]:
+    """What a Pauli word does to amplitudes.
 
     Y is -i times Z X, so a word takes amplitude k to where the bits of its X and Y differ, times the
     sign of the bits of its Z and Y, times -i for each Y.
+
+    Returns:
+        int: the bits that differ; bool: whether the number of Y is odd; Tensor of shape
+        (2 ** n_wires,): signs, those of pairs of Y among them.
     """
-    places = {wire: n_wires - 1 - wire for wire, _ in word}
-    index = torch.arange(state.shape[1], device=state.device)
-    flipped = sum(1 << places[wire] for wire, letter in word if letter != "Z")
-    negative = torch.zeros_like(index)
+    flipped, n_y = 0, sum(letter == "Y" for _, letter in word)
+    index = torch.arange(2**n_wires, device=device)
+    negative = torch.full_like(index, n_y // 2)
     for wire, letter in word:
+        place = n_wires - 1 - wire
+        if letter != "Z":
+            flipped |= 1 << place
         if letter != "X":
-            negative = negative ^ index >> places[wire]
-    signs = bit_signs(negative).to(state.dtype)
-    re, im = state.unbind(-1)
-    other_re, other_im = (part[:, index ^ flipped] for part in (re, im)) if flipped else (re, im)
-    n_y = sum(letter == "Y" for _, letter in word)
-    if n_y % 2:
-        total = ((re * other_im - im * other_re) * signs).sum(1)
-    else:
-        total = ((re * other_re + im * other_im) * signs).sum(1)
-    return -total if n_y % 4 >= 2 else total
+            negative = negative ^ index >> place
+    return flipped, n_y % 2 == 1, bit_signs(negative)
 
 
 def zz_angles(angles: Tensor, pairs: Pairs, n_wires: int) -> Tensor:

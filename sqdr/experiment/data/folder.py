@@ -5,15 +5,17 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import NoReturn
+from typing import TypeVar
 
 import torch
 from torch import Tensor
 
 from sqdr.experiment.data.labelled import Images, check_fits
+from sqdr.experiment.data_names import FOLDER
+from sqdr.experiment.options import DataOptions
 from sqdr.files import whole_file
 from sqdr.images import FORMATS, ImageTransform, has_image_name, read_header
 from sqdr.validation import argument_error
@@ -22,6 +24,8 @@ from sqdr.validation import argument_error
 Record = Mapping[str, str]
 #: Files of one class after another.
 Classes = Sequence[Sequence[Path]]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _PARTS = ("train", "test")
 _RECORD = "images.json"
@@ -133,14 +137,7 @@ class ImageFolder:
         self, files: Sequence[Path], image_size: int | None, channels: int | None = None
     ) -> Tensor:
         """Images (n, channels, height, width), by default in colour if one is."""
-        headers, faults = {}, []
-        for file in files:
-            try:
-                headers[file] = read_header(file)
-            except ValueError as error:
-                faults.append(error)
-        if faults:
-            _refuse(faults, len(files))
+        headers = dict(zip(files, _each(read_header, files), strict=True))
         channels = channels or max(header.channels for header in headers.values())
         first = headers[files[0]]
         for file, header in headers.items() if image_size is None else ():
@@ -154,13 +151,7 @@ class ImageFolder:
         check_fits("image_size", must, f"{height} x {width} for {len(files):,} images", n_bytes)
         images = torch.empty(len(files), channels, height, width)
         transform = ImageTransform(channels, image_size)
-        for image, file in zip(images, files, strict=True):
-            try:
-                image.copy_(transform(file))
-            except ValueError as error:
-                faults.append(error)
-        if faults:
-            _refuse(faults, len(files))
+        _each(lambda place: images[place].copy_(transform(files[place])), range(len(files)))
         return images
 
     def _check_copies(self) -> None:
@@ -209,9 +200,9 @@ def keep_record(folder: Path, record: Record) -> None:
         raise argument_error("root", must, _listed(changes))
 
 
-def class_names(root: Path) -> list[str]:
-    """The names of the classes of a folder; ValueError as of `ImageFolder`."""
-    return _class_names(root, _parts(root))
+def record_of(data: DataOptions) -> Record:
+    """The record of one's own images, empty for other data; ValueError as of `ImageFolder`."""
+    return ImageFolder(data.root).record if data.name == FOLDER else {}
 
 
 def _parts(root: Path) -> dict[str, list[Path]]:
@@ -285,13 +276,21 @@ def _hash(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _refuse(faults: Sequence[ValueError], n_files: int) -> NoReturn:
-    """Raise what is wrong with files as one error."""
+def _each(read: Callable[[Item], Result], items: Sequence[Item]) -> list[Result]:
+    """What is read of each file; ValueError, one for all files, if something is wrong with any."""
+    found, faults = [], []
+    for item in items:
+        try:
+            found.append(read(item))
+        except ValueError as error:
+            faults.append(error)
+    if not faults:
+        return found
     if len(faults) == 1:
         raise faults[0]
     texts = [str(fault).partition(", but ")[2].rstrip(".") for fault in faults]
     must = f"name image files ({', '.join(FORMATS)})"
-    but = f"{len(faults)} of {n_files:,} are none: {_listed(texts, '; ')}"
+    but = f"{len(faults)} of {len(items):,} are none: {_listed(texts, '; ')}"
     raise argument_error("images", must, but) from faults[0]
 
 

@@ -24,8 +24,7 @@ from optuna.samplers import TPESampler
 from optuna.trial import FrozenTrial, TrialState
 
 from sqdr.experiment import plots
-from sqdr.experiment.data.folder import ImageFolder, keep_record
-from sqdr.experiment.data_names import FOLDER
+from sqdr.experiment.data.folder import keep_record, record_of
 from sqdr.experiment.option_names import as_configuration, options_of, with_values
 from sqdr.experiment.options import RunOptions, SearchOptions
 from sqdr.experiment.studies.places import Direction, Place
@@ -279,9 +278,7 @@ def train(options: SearchOptions, parameters: Cell) -> list[float]:
 
     A training that diverges, and one whose parameters do not go together, has the worst value there is.
     """
-    where = options.training.data
-    if where.name == FOLDER:  # whose faults are not those of the parameters
-        keep_record(options.folder, ImageFolder(where.root).record)
+    keep_record(options.folder, record_of(options.training.data))  # whose faults are no parameters'
     try:
         training = with_values(options.training, parameters)
         data, model = prepare(training)

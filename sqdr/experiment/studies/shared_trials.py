@@ -32,8 +32,7 @@ from optuna.trial import TrialState
 from rich.progress import MofNCompleteColumn, Progress, TimeElapsedColumn
 from torch.multiprocessing.spawn import ProcessException, ProcessExitedException, spawn
 
-from sqdr.experiment.data.folder import ImageFolder
-from sqdr.experiment.data_names import FOLDER
+from sqdr.experiment.data.folder import record_of
 from sqdr.experiment.folders import (
     check_folder,
     difference,
@@ -180,8 +179,7 @@ def place_of(options: StudyOptions) -> Place:
     place = StudyDatabase(options.storage, options.folder.name)
     study = place.open("options", ["minimize"])
     here = json.loads(json.dumps(what_is_shared(options)))
-    if options.training.data.name == FOLDER:
-        record = ImageFolder(options.training.data.root).record
+    if record := record_of(options.training.data):
         here["images"] = hashlib.sha256(json.dumps(record).encode()).hexdigest()
     there = study.user_attrs.get("configuration")
     if there is None:

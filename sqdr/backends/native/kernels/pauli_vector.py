@@ -226,7 +226,7 @@ class PauliVectorByKernels(MatrixEvaluation):
         self._places = method.places().numpy() if self.gives_words() else np.empty(0, int)
 
     def gives_words(self) -> bool:
-        return self.shape.most_factors > 1 or len(self.shape.letters) > 1
+        return not self.shape.measures_one_letter
 
     def kept_numbers(self) -> int:
         return (self.shape.n_blocks - 1) * len(self._source)

@@ -16,7 +16,7 @@ import numpy as np
 from sqdr.ansatz import PauliWord
 from sqdr.backends.native.kernels.evaluation import Given, KernelEvaluation, Sums
 from sqdr.backends.native.kernels.tiles import Array, each_alone, tiled
-from sqdr.backends.native.statevector import Statevector, cz_signs
+from sqdr.backends.native.statevector import Statevector, action_of, cz_signs
 from sqdr.compilation import kernel
 from sqdr.vectors import alternating, load, spread, store, swapped, zeros_of
 
@@ -362,9 +362,10 @@ class StatevectorByKernels(KernelEvaluation):
         pairs = [((a, "Z"), (b, "Z")) for a, b in shape.pairs] if shape.has_couplings else []
         _, _, self._pair_signs = _tables_of_words(pairs, shape.n_wires)
         self._words = _tables_of_words(shape.words if self.gives_words() else (), shape.n_wires)
+        self._in_dtype: dict[Any, tuple[tuple[Array, Array, Array], Array]] = {}
 
     def gives_words(self) -> bool:
-        return self.shape.most_factors > 1 or len(self.shape.letters) > 1
+        return not self.shape.measures_one_letter
 
     def kept_numbers(self) -> int:
         return 2 << self.shape.n_wires
@@ -420,14 +421,17 @@ class StatevectorByKernels(KernelEvaluation):
 
     def _tables(self, given: Given, dtype: Any) -> tuple[Array, tuple[Array, Array, Array], Array]:
         """Phases of layers of ZZ, tables of words and diagonals of pairs, as the kernels take them."""
-        flips, odds, word_signs = self._words
-        pair_signs = self._pair_signs
+        if dtype not in self._in_dtype:
+            flips, odds, word_signs = self._words
+            of_dtype = (flips, odds, word_signs.astype(dtype)), self._pair_signs.astype(dtype)
+            self._in_dtype[dtype] = of_dtype
+        words, pair_signs = self._in_dtype[dtype]
         phases = np.empty((2, 0, 0), dtype)
         if len(pair_signs) > 0:
             angles = np.arctan2(given.turns[1], given.turns[0]).astype(float)
-            halves = angles.reshape(-1, len(pair_signs)) / 2 @ pair_signs
+            halves = angles.reshape(-1, len(pair_signs)) / 2 @ self._pair_signs
             phases = np.stack((np.cos(halves), np.sin(halves))).astype(dtype)
-        return phases, (flips, odds, word_signs.astype(dtype)), pair_signs.astype(dtype)
+        return phases, words, pair_signs
 
     def _signs_of(self, quaternions: Array, alone: int) -> tuple[Array, int]:
         """The diagonal of a CZ layer as the kernels take it, and the number of inner wires."""
@@ -444,15 +448,7 @@ def _tables_of_words(words: Sequence[PauliWord], n_wires: int) -> tuple[Array, A
         integer Array of shape (words,): bits of the number of an amplitude that X and Y flip; Array of
         bools: whether the number of Y is odd; Array of shape (words, 2 ** n_wires): signs.
     """
-    index = np.arange(2**n_wires)
-    flips, odds, signs = np.zeros(len(words), int), np.zeros(len(words), bool), []
-    for place, word in enumerate(words):
-        negative = np.zeros_like(index)
-        for wire, letter in word:
-            bit = n_wires - 1 - wire
-            flips[place] |= (letter != "Z") << bit
-            negative ^= (letter != "X") * (index >> bit & 1)
-        n_y = sum(letter == "Y" for _, letter in word)
-        odds[place] = n_y % 2
-        signs.append((1.0 - 2.0 * negative) * (-1 if n_y % 4 >= 2 else 1))
-    return flips, odds, np.array(signs).reshape(len(words), len(index))
+    actions = [action_of(word, n_wires) for word in words]
+    signs = np.array([each.numpy() for _, _, each in actions]).reshape(len(words), 2**n_wires)
+    flips, odds = ([action[part] for action in actions] for part in (0, 1))
+    return np.array(flips, int), np.array(odds, bool), signs
