@@ -14,6 +14,7 @@ from comparison import Engine, best_threads, settled_seconds
 
 LINEAR = "nn.Linear"
 NATIVE, COMPILED, OPERATIONS = "native", "native-compiled", "native, torch's operations"
+ONE_THREAD = "native, one thread"
 #: The native engine by one method, whichever it would choose.
 METHODS = ("causal-cone", "dense")
 
@@ -30,6 +31,7 @@ ENGINES: dict[str, tuple[str, str, dict[str, Any]]] = {
     ),
     **{name: ("sqdr_backends", "circuit_step", {"method": name}) for name in METHODS},
     OPERATIONS: ("sqdr_backends", "operations_step", {}),
+    ONE_THREAD: ("sqdr_backends", "circuit_step", {}),
     LINEAR: ("sqdr_backends", "linear_step", {}),
     "published-pennylane": ("published", "pennylane_step", {}),
     "published-torchquantum": ("published", "torchquantum_step", {}),
@@ -41,7 +43,7 @@ ENGINES: dict[str, tuple[str, str, dict[str, Any]]] = {
     "jax-scan": ("jax_scan", "create_step", {}),
 }
 #: XLA chooses its threads itself; compiled code runs on one.
-ONE_SETTING = (COMPILED, "tensorcircuit-ng", "pennylane-jax", "jax-scan")
+ONE_SETTING = (COMPILED, ONE_THREAD, "tensorcircuit-ng", "pennylane-jax", "jax-scan")
 #: Seconds beyond which the first step counts as any other.
 SLOW = 5
 #: Of the largest value or gradient, or of 1 where that is larger.

@@ -1,6 +1,6 @@
 """Markdown tables and a picture from JSON: python report.py FILE... [--into FOLDER].
 
-Prints the tables, or writes them as RESULTS.md and the picture as time-against-wires.png into a folder.
+Prints the tables, or writes them as RESULTS.md and the picture as time-of-a-step.png into a folder.
 """
 
 import argparse
@@ -15,7 +15,7 @@ from matplotlib.ticker import NullLocator
 
 from sqdr.experiment.tables import markdown
 
-PICTURE = "time-against-wires.png"
+PICTURE = "time-of-a-step.png"
 NATIVE, LINEAR = "native", "nn.Linear"
 #: Engine -> colour and marker, of the palettes of Okabe and Ito and of Tol.
 LOOKS = {
@@ -29,8 +29,22 @@ LOOKS = {
     "torq-quantum": ("#56B4E9", "*"),
     "deepquantum": ("#882255", "p"),
     "pyqtorch": ("#999933", "h"),
+    "jax-scan": ("#AA4499", "<"),
 }
-TICKS = (2, 4, 9, 16, 30, 100, 300, 1000)
+#: Title of a panel -> what grows along it, what is fixed, and its ticks; all of 16 samples.
+PANELS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
+    "2 blocks, without noise": (
+        "n_wires",
+        {"n_blocks": 2, "noisy": False},
+        (2, 4, 9, 16, 30, 100, 300, 1000),
+    ),
+    "2 blocks, with noise": (
+        "n_wires",
+        {"n_blocks": 2, "noisy": True},
+        (2, 4, 9, 16, 30, 100, 300, 1000),
+    ),
+    "9 wires, without noise": ("n_blocks", {"n_wires": 9, "noisy": False}, (2, 4, 8, 16, 32)),
+}
 Row = dict[str, Any]
 
 
@@ -44,7 +58,7 @@ def main() -> None:
         print(tables(reports))
         return
     (arguments.into / "RESULTS.md").write_text(tables(reports, picture=PICTURE))
-    time_against_wires(times_of(rows_of(reports))).savefig(arguments.into / PICTURE)
+    time_of_a_step(times_of(rows_of(reports))).savefig(arguments.into / PICTURE)
 
 
 def tables(reports: Sequence[dict[str, Any]], picture: str | None = None) -> str:
@@ -57,7 +71,7 @@ def tables(reports: Sequence[dict[str, Any]], picture: str | None = None) -> str
             is_own = row["peer"]["name"] in (*_own(), LINEAR)
             (of_sqdr if is_own else of_peers).append(row)
     sections = {
-        "Time against wires": f"![time of a step against the number of wires]({picture})"
+        "Time against wires and blocks": f"![time of a step against wires and blocks]({picture})"
         if picture
         else "",
         "sqdr's backends": comparisons(of_sqdr),
@@ -90,8 +104,8 @@ of threads, and a ratio is that of the medians within such a pair. Noisy: bit fl
 native, torchquantum and pennylane are sqdr's backends; native-compiled is `compile=True`.
 published-pennylane is the published method, one sample at a time on default.qubit or default.mixed, and
 published-torchquantum the published layer of TorchQuantum's modules, both rewritten. pennylane-jax and
-tensorcircuit-ng run on JAX, jitted with their gradient; as for native-compiled, compilation counts for
-the first gradient alone."""
+tensorcircuit-ng run on JAX, jitted with their gradient, and jax-scan is a statevector by hand in
+JAX, a scan over the blocks; as for native-compiled, compilation counts for the first gradient alone."""
 
 
 def rows_of(reports: Iterable[dict[str, Any]]) -> list[Row]:
@@ -236,28 +250,29 @@ def memory(rows: Iterable[Row]) -> str:
     return table([*header, "kept for the backward pass (MiB)"], body)
 
 
-def time_against_wires(times: list[tuple[str, dict[str, Any], float]]) -> Figure:
-    """Milliseconds of a step of two blocks at batch 16, a panel without noise and one with it."""
-    figure = Figure(figsize=(10.5, 4.8), dpi=150, layout="constrained")
-    panels = figure.subplots(1, 2, sharex=True, sharey=True)
+def time_of_a_step(times: list[tuple[str, dict[str, Any], float]]) -> Figure:
+    """Milliseconds of a step against wires and against blocks, as `PANELS` says."""
+    figure = Figure(figsize=(12.5, 4.8), dpi=150, layout="constrained")
     drawn = {}
-    for one in growth.series(times):
-        fixed = one["fixed"]
-        usual = (fixed.get("n_blocks"), fixed.get("batch"), fixed["dtype"], fixed["entanglement"])
-        if one["grows"] != "n_wires" or usual != (2, 16, "float32", "linear"):
-            continue
-        colour, marker = LOOKS[one["engine"]]
-        milliseconds = [1e3 * seconds for seconds in one["points"].values()]
-        (drawn[one["engine"]],) = panels[int(fixed["noisy"])].plot(
-            list(one["points"]), milliseconds, color=colour, marker=marker, markersize=5
-        )
-    for axes, title in zip(panels, ("without noise", "with noise"), strict=True):
-        axes.set(xscale="log", yscale="log", title=title, xlabel="wires", xlim=(1.7, 1300))
-        axes.set_xticks(TICKS, map(str, TICKS))
+    all_axes = figure.subplots(1, len(PANELS), sharey=True)
+    for axes, (title, (grows, sizes, ticks)) in zip(all_axes, PANELS.items(), strict=True):
+        usual = {"batch": 16, "dtype": "float32", "entanglement": "linear", **sizes}
+        for one in growth.series(times):
+            is_usual = one["grows"] == grows and usual.items() <= one["fixed"].items()
+            if not is_usual or one["engine"] not in LOOKS:
+                continue
+            colour, marker = LOOKS[one["engine"]]
+            milliseconds = [1e3 * seconds for seconds in one["points"].values()]
+            (drawn[one["engine"]],) = axes.plot(
+                list(one["points"]), milliseconds, color=colour, marker=marker, markersize=5
+            )
+        axes.set(xscale="log", yscale="log", title=title, xlabel=growth.SIZES[grows])
+        axes.set_xlim(0.85 * ticks[0], 1.2 * ticks[-1])
+        axes.set_xticks(ticks, map(str, ticks))
         axes.xaxis.set_minor_locator(NullLocator())
         axes.grid(alpha=0.3)
-    panels[0].set_ylabel("milliseconds")
-    figure.suptitle("Forward and backward pass, two blocks, 16 samples")
+    all_axes[0].set_ylabel("milliseconds")
+    figure.suptitle("Forward and backward pass of 16 samples")
     names = [name for name in LOOKS if name in drawn]
     figure.legend([drawn[name] for name in names], names, loc="outside right center", frameon=False)
     return figure

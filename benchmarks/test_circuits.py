@@ -9,7 +9,7 @@ from itertools import product
 import pytest
 from case import Case
 from comparison import compare
-from engines import COMPILED, LINEAR, METHODS, NATIVE, OPERATIONS, engine
+from engines import COMPILED, LINEAR, METHODS, NATIVE, ONE_THREAD, OPERATIONS, engine
 
 NOISES = (False, True)
 TWO, NOISY_TWO = (Case(9, 2, 16, noisy) for noisy in NOISES)
@@ -48,6 +48,8 @@ OF_METHODS = [
     )
     for n_wires, n_blocks in sizes
 ]
+#: Samples enough for several threads.
+OF_THREADS = [Case(9, 2, 256, noisy=True), Case(9, 4, 256, noisy=False), Case(9, 4, 256, noisy=True)]
 #: (what is timed, what it is compared with): each an engine and a case.
 SHORT = [
     ((NATIVE, TWO), ("torchquantum", TWO)),
@@ -71,6 +73,7 @@ FULL = [
     ((NATIVE, RING_TWO), ("published-torchquantum", RING_TWO)),
     ((COMPILED, NOISY_FOUR), (NATIVE, NOISY_FOUR)),
     *(((NATIVE, case), (OPERATIONS, case)) for case in OF_KERNELS),
+    *(((NATIVE, case), (ONE_THREAD, case)) for case in OF_THREADS),
     *(((METHODS[0], case), (METHODS[1], case)) for case in OF_METHODS),
 ]
 #: Growth of the native engine, against a yardstick that stays the same.
@@ -85,8 +88,7 @@ WIRES = {False: (3, 6, 9, 12, 14, 16), True: (2, 4, 6)}
 SHORT_WIRES = {False: (3, 6, 9, 12), True: (2, 4)}
 JITTED_WIRES = {False: (3, 6, 12), True: (2, 4, 6)}  # each takes long to compile
 PUBLISHED_WIRES = {False: (3, 6), True: (2, 4, 6)}
-BLOCKS = [Case(9, blocks, 16, noisy=False) for blocks in (2, 4, 8)]
-BLOCKS_OF_FOUR = [Case(4, blocks, 32, noisy=False) for blocks in (2, 4, 8, 16, 32)]
+BLOCKS = [Case(9, blocks, 16, noisy=False) for blocks in (2, 4, 8, 16, 32)]
 BATCHES = [Case(9, 2, batch, noisy=False) for batch in (16, 64, 256, 1024)]
 GRID = [
     Case(n_wires, n_blocks, batch, noisy, dtype)
@@ -105,15 +107,16 @@ def comparisons(peer, full):
     circuits, growth, grid = [], [], []
     if peer == "jax-scan":
         circuits += beside(peer, DEEP)
-        growth += beside(peer, BLOCKS_OF_FOUR)
+        growth += beside(peer, BLOCKS)
     elif peer:
         circuits += beside(peer, (TWO, NOISY_TWO, FOUR))
         if peer in JITTED:
             circuits += [((COMPILED, case), (peer, case)) for case in (TWO, NOISY_TWO)]
+            circuits.append(((NATIVE, NOISY_FOUR), (peer, FOUR)))
         growth += beside(peer, wires_of(JITTED_WIRES if peer in JITTED else WIRES))
     else:
         circuits += SHORT + FULL * full
-        growth += [((NATIVE, case), (LINEAR, TWO)) for case in SHORT_GROWTH + BLOCKS_OF_FOUR]
+        growth += [((NATIVE, case), (LINEAR, TWO)) for case in SHORT_GROWTH + BLOCKS]
         of_others = wires_of(WIRES) + BLOCKS + BATCHES if full else wires_of(SHORT_WIRES)
         growth += [pair for name in SQDR for pair in beside(name, of_others)]
         if full:

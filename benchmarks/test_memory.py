@@ -19,8 +19,11 @@ SHORT = [
     *((name, TWO) for name in ("torchquantum", "pennylane")),
     ("torchquantum", NOISY_TWO),
 ]
-#: Each keeps gigabytes for a while.
-FULL = [(name, NOISY_TWO) for name in ("pennylane", "published-pennylane")]
+#: A state of 20 wires is 8 MiB; those of others keep gigabytes for a while.
+FULL = [
+    (NATIVE, Case(20, 10, 1, noisy=False)),
+    *((name, NOISY_TWO) for name in ("pennylane", "published-pennylane")),
+]
 STATUS = Path("/proc/self/status")
 
 

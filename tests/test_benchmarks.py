@@ -146,15 +146,17 @@ def test_ratio(value, text):
     assert report.ratio(value) == text
 
 
-def test_picture_has_a_line_for_each_engine_and_noise():
+def test_picture_has_a_line_for_each_engine_and_panel():
     times = [
         (name, SIZES | {"n_wires": n, "noisy": noisy}, 0.001 * n)
         for name, noisy in (("native", False), ("native", True), ("torchquantum", True))
         for n in (2, 4, 8)
     ]
-    figure = report.time_against_wires(times)
-    without, with_noise = figure.axes
-    assert (len(without.lines), len(with_noise.lines)) == (1, 2)
+    times += [("jax-scan", SIZES | {"n_blocks": blocks}, 0.003 * blocks) for blocks in (2, 4, 8)]
+    figure = report.time_of_a_step(times)
+    without, _, blocks = figure.axes
+    assert [len(axes.lines) for axes in figure.axes] == [1, 2, 1]
+    assert list(blocks.lines[0].get_ydata()) == pytest.approx([6, 12, 24])
     assert list(without.lines[0].get_ydata()) == pytest.approx([2, 4, 8])
     assert (without.get_xscale(), without.get_yscale()) == ("log", "log")
 
