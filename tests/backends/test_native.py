@@ -678,6 +678,38 @@ def test_kernels_of_zz_on_statevectors(n_blocks, entanglement, observables, monk
     assert_kernels_and_operations_agree(circuit, draw_angles(4, 19), monkeypatch)
 
 
+@pytest.mark.parametrize("observables", [WORDS, "Z", "X", ["Z0", "X1"]], ids=str)
+@pytest.mark.parametrize("entanglement", ["linear", [(0, 1), (0, 3), (2, 3)]], ids=str)
+@pytest.mark.parametrize("n_blocks", [2, 4])
+def test_kernels_of_zz_on_pauli_vectors(n_blocks, entanglement, observables, monkeypatch):
+    options = {"entanglement": entanglement, "entangler": "ZZ", "observables": observables}
+    circuit = make_circuit(4, n_blocks, noise=NOISE, method="dense", **options)
+    assert_kernels_and_operations_agree(circuit, draw_angles(4, 19), monkeypatch)
+
+
+@pytest.mark.parametrize("noise", NOISES)
+@pytest.mark.parametrize("observables", ["Z", ["Z0", "X1", "Y0"]], ids=str)
+@pytest.mark.parametrize(
+    ("n_wires", "n_blocks", "entanglement"),
+    [
+        (2, 2, "linear"),
+        (2, 3, "linear"),
+        (5, 3, "linear"),
+        (4, 4, "linear"),
+        (3, 2, "circular"),
+        (7, 4, "circular"),
+        (60, 3, "circular"),  # more than are taken at a time
+        (60, 3, "linear"),
+    ],
+)
+def test_kernels_of_zz_in_causal_cones(
+    n_wires, n_blocks, entanglement, observables, noise, monkeypatch
+):
+    options = {"entanglement": entanglement, "entangler": "ZZ", "observables": observables}
+    circuit = make_circuit(n_wires, n_blocks, noise=noise, method="causal-cone", **options)
+    assert_kernels_and_operations_agree(circuit, draw_angles(n_wires, 11), monkeypatch)
+
+
 @pytest.mark.parametrize("options", [{"entangler": "ZZ"}, {"observables": ["Z0 Z1"]}], ids=str)
 @pytest.mark.parametrize(("n_wires", "has_kernels"), [(14, True), (15, False)])
 def test_large_statevectors_have_no_tables(n_wires, has_kernels, options):

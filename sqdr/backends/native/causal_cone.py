@@ -43,10 +43,8 @@ class CausalCone(MatrixMethod):
 
     def multiply_adds(self) -> int:
         n, blocks = self.shape.n_wires, self.shape.n_blocks
-        # By kernels eight times what it would be if these were as fast as those of a whole state; and
-        # behind ZZ, where there are none, as many times more.
-        slower = 8 if self.shape.has_couplings else 1
-        return n * (64 * blocks + (slower * self._more << 3 * blocks))
+        # By kernels eight times what it would be if these were as fast as those of a whole state.
+        return n * (64 * blocks + (self._more << 3 * blocks))
 
     def numbers_per_sample(self, needs_gradient: bool) -> int:
         n, blocks = self.shape.n_wires, self.shape.n_blocks
@@ -64,8 +62,6 @@ class CausalCone(MatrixMethod):
         return tables
 
     def kernels(self) -> Evaluation | None:
-        if self.shape.has_couplings or self.shape.most_factors > 1:
-            return None
         from sqdr.backends.native.kernels.causal_cone import CausalConeByKernels
 
         return CausalConeByKernels(self)

@@ -55,8 +55,6 @@ class PauliVector(MatrixMethod):
         return (letters << 2 * (self.shape.n_wires - 1 - wires)).sum(0)
 
     def kernels(self) -> Evaluation | None:
-        if self.shape.has_couplings:
-            return None
         from sqdr.backends.native.kernels.pauli_vector import PauliVectorByKernels
 
         return PauliVectorByKernels(self)

@@ -2,20 +2,22 @@
 
 What that module computes with tensors is worked out once for each number of blocks with their entries
 as variables, each of which has a value on every wire. What is known to be zero is left out. A variable
-is `one`, an entry of a transfer matrix, or a sum of products of two others, each taken from a wire at
-some distance. Wires are taken a few at a time, with those of their cones, so that variables stay in
-caches.
+is `one`, an entry of a transfer matrix, the cosine or sine of the coupling of a wire and the next, or a
+sum of products of two others, each taken from a wire at some distance. Wires are taken a few at a time,
+with those of their cones, so that variables stay in caches.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cache
 from typing import Any
 
 import numpy as np
 
+from sqdr.backends.native.causal_cone import pair_of_wire
 from sqdr.backends.native.kernels.matrices import MatrixEvaluation
 from sqdr.backends.native.kernels.sums import run, run_back
-from sqdr.backends.native.kernels.tiles import Array
+from sqdr.backends.native.kernels.tiles import Array, add_to
 from sqdr.backends.native.method import Method
 from sqdr.compilation import kernel
 from sqdr.vectors import load, spread, store, zeros_of
@@ -42,7 +44,7 @@ class _Terms:
 
 @dataclass
 class Program:
-    """Sums of products for circuits of so many blocks.
+    """Sums of products for circuits of so many blocks, with couplings ZZ or with CZ.
 
     Attributes:
         stages (list of tuples): first variable to be written, how many, terms of each, place of its
@@ -53,6 +55,7 @@ class Program:
     """
 
     n_blocks: int
+    has_couplings: bool
     stages: list[tuple[int, ...]] = field(default_factory=list)
     factors: list[Array] = field(default_factory=list)
     signs: list[Array] = field(default_factory=list)
@@ -60,17 +63,24 @@ class Program:
     n_terms: int = 0
 
     def __post_init__(self) -> None:
-        self.n_variables = 1 + 12 * self.n_blocks
+        reach = self.n_blocks - 1
+        self.n_variables = 1 + 12 * self.n_blocks + (2 * reach if self.has_couplings else 0)
         one = _Terms(np.zeros((3, 2), int), np.ones((3, 2), int))
         ground = self._sums(self._rows(0)[:, :2], one, 0)
         state = _Terms(np.append(0, ground.number), np.ones(4, int))
         sides = -1, 1
-        reach = self.n_blocks - 1
         halves = [state.map(lambda a: a[:2]).at(side * reach) for side in sides]
+        absorb = self._absorb_turned if self.has_couplings else self._absorb
         for block in range(1, reach):
             state = self._advance(state, block)
             wires = [state.map(lambda a: a[:2]).at(side * (reach - block)) for side in sides]
-            halves = [self._absorb(*pair) for pair in zip(wires, halves, strict=True)]
+            if self.has_couplings:
+                halves = self._pass_on(halves, reach - block)
+            halves = [absorb(*pair) for pair in zip(wires, halves, strict=True)]
+        if self.has_couplings:
+            centre = self._turned(state, self._rows(reach)[:1], reach)
+            self._join_turned(centre, *self._pass_on(halves, 0))
+            return
         row = self._rows(reach)[:1].reshape(2, 2)
         row = row.reshape(2, 2, *(1,) * (state.number.ndim - 1))
         unflat = state.map(lambda a: np.moveaxis(a.reshape(2, 2, *a.shape[1:]), 1, -1))
@@ -101,19 +111,21 @@ class Program:
         return _Terms(first + np.arange(n_sums).reshape(shape), is_any)
 
     def _advance(self, state: _Terms, block: int) -> _Terms:
+        rest = self._turned(state, self._rows(block), block)
+        # At odd parity I comes from Z; neither has the control bit set.
+        of_identity = (state.number[:2], state.sign[:2])
+        number, sign = (np.stack((of, np.zeros_like(of)))[None] for of in of_identity)
+        return _Terms(np.concatenate((number, rest.number)), np.concatenate((sign, rest.sign)))
+
+    def _turned(self, state: _Terms, rows: Array, margin: int) -> _Terms:
+        """`causal_cone._advance`, to some rows of a matrix."""
         i, z, x, y = zip(state.number, state.sign, strict=True)
         minus_x = x[0], -x[1]
         listed = (i, z, x, y, z, i, y, minus_x)  # which, control bit, parity
         number, sign = (np.stack(of).reshape(2, 2, 2, *i[0].shape) for of in zip(*listed, strict=True))
         before = _Terms(np.moveaxis(number, 0, -1), np.moveaxis(sign, 0, -1))
-        entries = self._rows(block).reshape(3, 2, *(1,) * (before.number.ndim - 2), 2)
-        rest = self._sums(entries, before, block)
-        none = np.zeros_like(number[0, 1])
-        of_identity = np.stack((number[0, 0], none)), np.stack((sign[0, 0], none))
-        return _Terms(
-            np.concatenate((of_identity[0][None], rest.number)),
-            np.concatenate((of_identity[1][None], rest.sign)),
-        )
+        entries = rows.reshape(len(rows), 2, *(1,) * (before.number.ndim - 2), 2)
+        return self._sums(entries, before, margin)
 
     def _absorb(self, wire: _Terms, outer: _Terms) -> _Terms:
         n_pairs = (outer.number.ndim - 1) // 2
@@ -122,6 +134,70 @@ class Program:
             wire = wire.map(lambda a, axis=4 + 3 * pair: _repeated(a, axis))
         parities = range(5, 5 + 3 * n_pairs, 3)
         return self._over(wire, outer, parities)
+
+    def _pass_on(self, halves: Sequence[_Terms], distance: int) -> list[_Terms]:
+        """`causal_cone._pass_on`, of the left and the right half."""
+        places = -distance - 1, distance  # of the wire whose coupling with the next is passed
+        return [self._passed(*each, distance) for each in zip(halves, places, strict=True)]
+
+    def _passed(self, outer: _Terms, place: int, distance: int) -> _Terms:
+        layer = self.n_blocks - 2 - distance
+        left, turned = zip(outer.number, outer.sign, strict=True)
+        none, one, cosine, sine = self._of_coupling(layer)
+        front = [[(left, one)], [(left, cosine)], [(left, none)], [(turned, sine)]]
+        passed = self._weighed(front, outer.distance, place)
+        for axis in range(2, passed.number.ndim, 2):
+            layer -= 1
+            none, one, cosine, sine = self._of_coupling(layer)
+            off_0, off_1, on_0, on_1 = _entries(passed, axis)
+            sums = [
+                [(off_0, one), (on_0, cosine)],
+                [(on_0, one), (off_0, cosine)],
+                [(on_1, sine), (on_1, none)],
+                [(off_1, sine), (off_1, none)],
+            ]
+            passed = self._weighed(sums, 0, place).map(
+                lambda a, axis=axis: np.moveaxis(a, (0, 1), (axis, axis + 1))
+            )
+        return passed
+
+    def _of_coupling(self, layer: int) -> list[tuple[int, int]]:
+        """Number and sign of what is none, `one`, the cosine and, turned as in `_advance`, the sine."""
+        cosine = 1 + 12 * self.n_blocks + 2 * layer
+        return [(0, 0), (0, 1), (cosine, 1), (cosine + 1, -1)]
+
+    def _weighed(self, sums: Any, distance: int, place: int) -> _Terms:
+        """Sums of terms times what `_of_coupling` gives.
+
+        Args:
+            sums (list of lists): for whether the wire outside is turned, and the bit of the one inside:
+                terms (numbers and signs, at a distance), each with its factor (number and sign).
+            distance (int): of the terms.
+            place (int): distance of the wire whose coupling with the next it is.
+        """
+
+        def stacked(which: int, part: int) -> Array:
+            of = [[product[which][part] for product in products] for products in sums]
+            shape = np.shape(sums[0][0][0][part])
+            return np.stack([np.stack([np.broadcast_to(a, shape) for a in each], -1) for each in of])
+
+        terms = _Terms(stacked(0, 0), stacked(0, 1), distance)
+        factors = _Terms(stacked(1, 0), stacked(1, 1), place)
+        found = self._products(terms, factors, self.n_blocks - 1)
+        return found.map(lambda a: a.reshape(2, 2, *a.shape[1:]))
+
+    def _absorb_turned(self, wire: _Terms, outer: _Terms) -> _Terms:
+        n_pairs = outer.number.ndim // 2
+        for pair in range(n_pairs):
+            wire = wire.map(lambda a, axis=2 + 3 * pair: _repeated(a, axis))
+        outer = _by_parity(outer.map(lambda a: a[None]), n_pairs)
+        return self._over(wire, outer, range(3, 3 + 3 * n_pairs, 3))
+
+    def _join_turned(self, centre: _Terms, left: _Terms, right: _Terms) -> _Terms:
+        joined = self._absorb_turned(centre, right)
+        for axis in range(0, left.number.ndim, 2):
+            left = left.map(lambda a, axis=axis: a.swapaxes(axis, axis + 1))
+        return self._products(joined.map(np.ravel), left.map(np.ravel), self.n_blocks - 1)
 
     def _join(self, centre: _Terms, left: _Terms, right: _Terms) -> _Terms:
         n_pairs = (left.number.ndim - 1) // 2
@@ -140,6 +216,12 @@ class Program:
             return moved.reshape(*moved.shape[: moved.ndim - len(parities)], -1)
 
         return self._products(one.map(last), other.map(last), self.n_blocks - 1)
+
+
+def _entries(terms: _Terms, axis: int) -> list[tuple[Array, Array]]:
+    """Numbers and signs by the entries of two axes."""
+    flat = terms.map(lambda a: a.reshape(*a.shape[:axis], 4, *a.shape[axis + 2 :]))
+    return [(flat.number.take(entry, axis), flat.sign.take(entry, axis)) for entry in range(4)]
 
 
 def _repeated(array: Array, axis: int) -> Array:
@@ -161,9 +243,9 @@ def _by_parity(outer: _Terms, n_pairs: int) -> _Terms:
 
 
 @cache
-def program(n_blocks: int) -> tuple[Array, Array, Array, int]:
+def program(n_blocks: int, has_couplings: bool) -> tuple[Array, Array, Array, int]:
     """Stages, factors and signs of `Program`, and the number of its variables."""
-    made = Program(n_blocks)
+    made = Program(n_blocks, has_couplings)
     stages, factors = np.array(made.stages), np.concatenate(made.factors)
     return stages, factors, np.concatenate(made.signs), made.n_variables
 
@@ -171,6 +253,8 @@ def program(n_blocks: int) -> tuple[Array, Array, Array, int]:
 @kernel
 def causal_cone(
     matrices: Array,
+    turns: Array,
+    pair_of_wire: Array,
     ring: bool,
     reach: int,
     stages: Array,
@@ -183,6 +267,9 @@ def causal_cone(
 
     Args:
         matrices (Array): as in `matrices`.
+        turns (Array of shape (2, reach * pairs)): as in `Given`.
+        pair_of_wire (integer Array of shape (n_wires,)): as `causal_cone.pair_of_wire` returns it;
+            empty for CZ.
         ring (bool): whether the last wire is next to the first.
         reach (int): blocks less one, the distance of the farthest wires of a cone.
         stages, factors (integer Arrays), signs (Array): the program.
@@ -192,6 +279,7 @@ def causal_cone(
     for tile in range(len(values)):
         for first in range(0, n_wires, wires - 2 * reach):
             _fill(matrices[tile], first - reach, n_wires, ring, reach + 1, room)
+            _fill_couplings(turns, pair_of_wire, first - reach, ring, reach, room)
             run(stages, factors, signs, room)
             for wire in range(first, min(first + wires - 2 * reach, n_wires)):
                 store(values[tile], wire, load(room[len(room) - 1], wire - first + reach))
@@ -201,6 +289,8 @@ def causal_cone(
 def causal_cone_backward(
     grad: Array,
     matrices: Array,
+    turns: Array,
+    pair_of_wire: Array,
     ring: bool,
     reach: int,
     stages: Array,
@@ -209,11 +299,13 @@ def causal_cone_backward(
     room: Array,
     grads: Array,
     grad_matrices: Array,
+    grad_turns: Array,
 ) -> None:
     """Add the gradient by the matrices to `grad_matrices`, given that by the values.
 
     Args:
         grads (Array): room, of the shape of `room`.
+        grad_turns (Array of shape (2 * reach * pairs, width)): to which that by the turns is added.
         others: as in `causal_cone`.
     """
     n_wires, wires = grad.shape[1], room.shape[1]
@@ -222,6 +314,7 @@ def causal_cone_backward(
         into = grad_matrices[tile]
         for first in range(0, n_wires, wires - 2 * reach):
             _fill(matrices[tile], first - reach, n_wires, ring, reach + 1, room)
+            _fill_couplings(turns, pair_of_wire, first - reach, ring, reach, room)
             run(stages, factors, signs, room)
             for row in range(len(grads) * wires):
                 store(grads, row, none)
@@ -236,6 +329,7 @@ def causal_cone_backward(
                     for entry in range(12 * (reach + 1)):
                         row = 12 * (entry // 12 * n_wires + wire) + entry % 12
                         store(into, row, load(into, row) + load(grads[1 + entry], place))
+            _add_couplings(grads, pair_of_wire, first - reach, ring, reach, grad_turns)
 
 
 @kernel
@@ -257,37 +351,88 @@ def _fill(of: Array, first: int, n_wires: int, ring: bool, n_blocks: int, room: 
                 store(room[1 + entry], place, one - one)
 
 
+@kernel
+def _fill_couplings(
+    turns: Array, pair_of_wire: Array, first: int, ring: bool, layers: int, room: Array
+) -> None:
+    """Write cosines and sines, behind the matrices; those of a wire without a next one are 1 and 0."""
+    if len(pair_of_wire) > 0:
+        n_pairs, row = turns.shape[1] // layers, 1 + 12 * (layers + 1)
+        for place in range(room.shape[1]):
+            pair = _pair_at(pair_of_wire, first + place, ring, n_pairs)
+            for layer in range(layers):
+                cos, sin = turns.dtype.type(1), turns.dtype.type(0)
+                if pair < n_pairs:
+                    cos, sin = turns[0, layer * n_pairs + pair], turns[1, layer * n_pairs + pair]
+                store(room[row + 2 * layer], place, spread(cos))
+                store(room[row + 2 * layer + 1], place, spread(sin))
+
+
+@kernel
+def _add_couplings(
+    grads: Array, pair_of_wire: Array, first: int, ring: bool, layers: int, grad_turns: Array
+) -> None:
+    """Add the gradients by what `_fill_couplings` writes."""
+    if len(pair_of_wire) > 0:
+        n_couplings, row = len(grad_turns) // 2, 1 + 12 * (layers + 1)
+        n_pairs = n_couplings // layers
+        for place in range(grads.shape[1]):
+            pair = _pair_at(pair_of_wire, first + place, ring, n_pairs)
+            if pair < n_pairs:
+                for layer in range(layers):
+                    to = layer * n_pairs + pair
+                    add_to(grad_turns, to, load(grads[row + 2 * layer], place))
+                    add_to(grad_turns, n_couplings + to, load(grads[row + 2 * layer + 1], place))
+
+
+@kernel
+def _pair_at(pair_of_wire: Array, wire: int, ring: bool, none: int) -> Any:
+    """The pair of a wire and the next, of a chain or ring of any length."""
+    if ring:
+        return pair_of_wire[wire % len(pair_of_wire)]
+    if 0 <= wire < len(pair_of_wire):
+        return pair_of_wire[wire]
+    return none
+
+
 class CausalConeByKernels(MatrixEvaluation):
     """`CausalCone` by kernels."""
 
     def __init__(self, method: Method) -> None:
         super().__init__(method)
-        self._reach = self.shape.n_blocks - 1
-        self._ring = self.shape.topology == "ring"
+        shape = self.shape
+        self._reach = shape.n_blocks - 1
+        self._ring = shape.topology == "ring"
+        self._pair_of_wire = np.empty(0, int)
+        if shape.has_couplings:
+            self._pair_of_wire = pair_of_wire(shape.pairs, shape.n_wires).numpy()
 
     def values_of_matrices(self, matrices: Array, turns: Array, kept: Array | None) -> Array:  # noqa: ARG002
         tiles, _, width = matrices.shape
         values = np.empty((tiles, self.shape.n_wires, width), matrices.dtype)
         *of_program, room = self._program(matrices)
-        causal_cone(matrices, self._ring, self._reach, *of_program, room, values)
+        of_pairs = turns, self._pair_of_wire, self._ring, self._reach
+        causal_cone(matrices, *of_pairs, *of_program, room, values)
         return values
 
     def gradient_of_matrices(
         self,
         grad: Array,
         matrices: Array,
-        turns: Array,  # noqa: ARG002
+        turns: Array,
         kept: Array,  # noqa: ARG002
-        grad_turns: Array,  # noqa: ARG002
+        grad_turns: Array,
     ) -> Array:
         into = np.zeros_like(matrices)
         *of_program, room = self._program(matrices)
-        arguments = matrices, self._ring, self._reach, *of_program, room, np.empty_like(room)
-        causal_cone_backward(grad, *arguments, into)
+        of_pairs = turns, self._pair_of_wire, self._ring, self._reach
+        arguments = matrices, *of_pairs, *of_program, room, np.empty_like(room)
+        causal_cone_backward(grad, *arguments, into, grad_turns)
         return into
 
     def _program(self, matrices: Array) -> tuple[Array, ...]:
-        stages, factors, signs, n_variables = program(self.shape.n_blocks)
-        at_a_time = max(8, min(self.shape.n_wires, _AT_A_TIME // n_variables))
-        shape = n_variables, at_a_time + 2 * self._reach, matrices.shape[2]
-        return stages, factors, signs.astype(matrices.dtype), np.empty(shape, matrices.dtype)
+        shape = self.shape
+        stages, factors, signs, n_variables = program(shape.n_blocks, shape.has_couplings)
+        at_a_time = max(8, min(shape.n_wires, _AT_A_TIME // n_variables))
+        of_room = n_variables, at_a_time + 2 * self._reach, matrices.shape[2]
+        return stages, factors, signs.astype(matrices.dtype), np.empty(of_room, matrices.dtype)

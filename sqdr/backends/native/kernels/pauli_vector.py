@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from sqdr.backends.native.kernels.matrices import MatrixEvaluation
-from sqdr.backends.native.kernels.tiles import Array
+from sqdr.backends.native.kernels.tiles import Array, add_to
 from sqdr.backends.native.pauli_vector import PauliVector, cz_permutation
 from sqdr.compilation import kernel
 from sqdr.vectors import load, spread, store, zeros_of
@@ -24,6 +24,8 @@ def pauli_vector(
     n_wires: int,
     source: Array,
     negative: Array,
+    shifts: Array,
+    turns: Array,
     places: Array,
     room: Array,
     kept: Array,
@@ -35,7 +37,10 @@ def pauli_vector(
         matrices (Array): as in `matrices`.
         n_wires (int): number of wires.
         source (integer Array of shape (4 ** n_wires,)), negative (Array of bools): of a CZ layer, as
-            `cz_permutation` returns them.
+            `cz_permutation` returns them; empty for ZZ.
+        shifts (integer Array of shape (pairs, 2)): places of the bits of the digits of each pair of
+            ZZ; empty for CZ.
+        turns (Array of shape (2, layers * pairs)): as in `Given`.
         places (integer Array of shape (words,)): of the words among the coefficients.
         room (Array of shape (4 ** n_wires, width))
         kept (Array of shape (tiles, (n_blocks - 1) * 4 ** n_wires, width), or without rows): to be
@@ -50,9 +55,11 @@ def pauli_vector(
         for first in range(0, last, 12 * n_wires):
             for wire in range(n_wires):
                 _apply(room, room, size >> 2 * (wire + 1), of, first + 12 * wire)
+            layer = first // (12 * n_wires)
             _entangle(room, source, negative)
+            _turn_pairs(room, shifts, turns, layer, 1)
             if len(own) > 0:
-                start = first // (12 * n_wires) * size
+                start = layer * size
                 _copy(room, own[start : start + size])
         if len(places) > 0:
             for wire in range(n_wires):
@@ -75,21 +82,25 @@ def pauli_vector_backward(
     n_wires: int,
     source: Array,
     negative: Array,
+    shifts: Array,
+    turns: Array,
     places: Array,
     kept: Array,
     room: Array,
     grad_matrices: Array,
+    grad_turns: Array,
 ) -> None:
     """Gradient by the matrices, which is written, given that by the values.
 
     Args:
         grad (Array of shape (tiles, n_wires or words, width))
-        matrices, n_wires, source, negative, places, kept: as in `pauli_vector`, which has written the
-            last.
+        matrices, n_wires, source, negative, shifts, turns, places, kept: as in `pauli_vector`, which
+            has written the last.
         room (Array of shape ((n_wires + 1) * 4 ** n_wires, width))
         grad_matrices (Array): zeros, of the shape of `matrices`.
+        grad_turns (Array of shape (2 * layers * pairs, width)): to which that by the turns is added.
     """
-    size = len(source)
+    size = len(room) // (n_wires + 1)
     grad_state = room[n_wires * size :]
     for tile in range(len(grad)):
         of, into = matrices[tile], grad_matrices[tile]
@@ -113,6 +124,9 @@ def pauli_vector_backward(
                     store(grad_state, place, load(grad_state, place) + by_value * load(of, row))
         for first in range(last if len(places) > 0 else last - 12 * n_wires, -1, -12 * n_wires):
             if first < last:
+                layer = first // (12 * n_wires)
+                _add_turns(room[:size], grad_state, shifts, turns, layer, grad_turns)
+                _turn_pairs(grad_state, shifts, turns, layer, -1)
                 _entangle(grad_state, source, negative)
             if first > 0:
                 start = (first // (12 * n_wires) - 1) * size
@@ -158,6 +172,58 @@ def _entangle(state: Array, source: Array, negative: Array) -> None:
                 one, two = -one, -two
             store(state, row, two)
             store(state, other, one)
+
+
+@kernel
+def _turn_pairs(state: Array, shifts: Array, turns: Array, layer: int, sign: int) -> None:
+    """Apply ZZ to each pair, as `pauli_vector.zz_layer`; or for the sign -1 undo it."""
+    for pair in range(len(shifts)):
+        place = layer * len(shifts) + pair
+        cos, sin = spread(turns[0, place]), spread(turns.dtype.type(sign) * turns[1, place])
+        for row in range(len(state)):
+            other = _turned_with(row, shifts[pair, 0], shifts[pair, 1])
+            if other > row:
+                one, two = load(state, row), load(state, other)
+                by = sin if _is_y(row, shifts[pair, 0], shifts[pair, 1]) else -sin
+                store(state, row, cos * one + by * two)
+                store(state, other, cos * two - by * one)
+
+
+@kernel
+def _add_turns(
+    state: Array, grad: Array, shifts: Array, turns: Array, layer: int, grad_turns: Array
+) -> None:
+    """Add the gradient by the turns of a layer, given the state behind it and the gradient by that.
+
+    All pairs of a layer commute, so that each can be taken for the last.
+    """
+    for pair in range(len(shifts)):
+        place = layer * len(shifts) + pair
+        by_angle = zeros_of(state)
+        for row in range(len(state)):
+            other = _turned_with(row, shifts[pair, 0], shifts[pair, 1])
+            if other > row:
+                of_two = load(grad, row) * load(state, other) - load(grad, other) * load(state, row)
+                if _is_y(row, shifts[pair, 0], shifts[pair, 1]):
+                    by_angle += of_two
+                else:
+                    by_angle -= of_two
+        add_to(grad_turns, place, -spread(turns[1, place]) * by_angle)
+        add_to(grad_turns, len(grad_turns) // 2 + place, spread(turns[0, place]) * by_angle)
+
+
+@kernel
+def _turned_with(row: int, first: int, second: int) -> int:
+    """The coefficient that ZZ turns one into; itself where both digits are I or Z, or both X or Y."""
+    if (row >> first + 1 & 1) == (row >> second + 1 & 1):
+        return row
+    return row ^ 1 << first ^ 1 << second
+
+
+@kernel
+def _is_y(row: int, first: int, second: int) -> bool:
+    """Whether the one digit that is X or Y is Y."""
+    return (row >> (first if row >> first + 1 & 1 else second) & 1) == 1
 
 
 @kernel
@@ -221,38 +287,43 @@ class PauliVectorByKernels(MatrixEvaluation):
 
     def __init__(self, method: PauliVector) -> None:
         super().__init__(method)
-        source, signs = cz_permutation(self.shape.pairs, self.shape.n_wires)
-        self._source, self._negative = source.numpy(), signs.numpy()[:, 0] < 0
+        n_wires, pairs = self.shape.n_wires, self.shape.pairs
+        with_cz, with_zz = ((), pairs) if self.shape.has_couplings else (pairs, ())
+        self._layer = np.empty(0, int), np.empty(0, bool)
+        if with_cz:
+            source, signs = cz_permutation(with_cz, n_wires)
+            self._layer = source.numpy(), signs.numpy()[:, 0] < 0
+        self._shifts = 2 * (n_wires - 1 - np.array(with_zz, int).reshape(-1, 2))
         self._places = method.places().numpy() if self.gives_words() else np.empty(0, int)
 
     def gives_words(self) -> bool:
         return not self.shape.measures_one_letter
 
     def kept_numbers(self) -> int:
-        return (self.shape.n_blocks - 1) * len(self._source)
+        return (self.shape.n_blocks - 1) << 2 * self.shape.n_wires
 
-    def values_of_matrices(self, matrices: Array, turns: Array, kept: Array | None) -> Array:  # noqa: ARG002
+    def values_of_matrices(self, matrices: Array, turns: Array, kept: Array | None) -> Array:
         tiles, _, width = matrices.shape
         if kept is None:
             kept = np.empty((1, 0, width), matrices.dtype)
-        room = np.empty((len(self._source), width), matrices.dtype)
         n_wires, places = self.shape.n_wires, self._places
+        room = np.empty((4**n_wires, width), matrices.dtype)
         values = np.empty((tiles, len(places) or n_wires, width), matrices.dtype)
-        of_layer = self._source, self._negative
-        pauli_vector(matrices, n_wires, *of_layer, places, room, kept, values)
+        of_layers = *self._layer, self._shifts, turns
+        pauli_vector(matrices, n_wires, *of_layers, places, room, kept, values)
         return values
 
     def gradient_of_matrices(
         self,
         grad: Array,
         matrices: Array,
-        turns: Array,  # noqa: ARG002
+        turns: Array,
         kept: Array,
-        grad_turns: Array,  # noqa: ARG002
+        grad_turns: Array,
     ) -> Array:
-        rows = (self.shape.n_wires + 1) * len(self._source)
-        room = np.empty((rows, matrices.shape[2]), matrices.dtype)
+        n_wires = self.shape.n_wires
+        room = np.empty(((n_wires + 1) * 4**n_wires, matrices.shape[2]), matrices.dtype)
         into = np.zeros_like(matrices)
-        given = matrices, self.shape.n_wires, self._source, self._negative, self._places
-        pauli_vector_backward(grad, *given, kept, room, into)
+        given = matrices, n_wires, *self._layer, self._shifts, turns, self._places
+        pauli_vector_backward(grad, *given, kept, room, into, grad_turns)
         return into
