@@ -148,7 +148,7 @@ def machine() -> str:
 
 def minutes_of_training(training: RunOptions) -> float:
     """Minutes of the steps of a training on one thread: the median of a few, after a warm-up."""
-    data, model = prepare(training)
+    data, model, _ = prepare(training)
     optimizer = torch.optim.AdamW(model.parameters())
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

@@ -83,6 +83,9 @@ def _train_and_tell(run: Run) -> int:
         f"seed {run.options.seed}",
         flush=True,
     )
+    if run.has_new_head:
+        source = run.options.init_from
+        print(f"The head begins anew: that of {source} is another or has other classes", flush=True)
     start = time.perf_counter()
     if run.accuracy is None:
         if run.checkpoint is not None:

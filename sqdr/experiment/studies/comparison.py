@@ -77,7 +77,7 @@ class Trainings:
         self._folder, self._variants, self._jobs = folder, variants, jobs
         self._place = place or StudyFolder(folder)
         self._n_parameters = {
-            variant: count_parameters(prepare(training)[1]) for variant, training in variants.items()
+            variant: count_parameters(prepare(training).model) for variant, training in variants.items()
         }
 
     def run(self) -> list[dict[str, Any]] | None:

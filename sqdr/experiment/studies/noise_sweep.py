@@ -85,7 +85,7 @@ class NoiseSweep:
             for name, strength in trainings
         ]
         device = device_of(options.training.trainer)
-        data, _ = prepare(options.training)
+        data = prepare(options.training).data
         for name, strength in {*trainings, *self.tests}:
             noisy = replace(options.training.model, noise=_noise(name, strength))
             build_model(noisy, data.in_channels, len(data.class_names))

@@ -278,12 +278,13 @@ def train(options: SearchOptions, parameters: Cell) -> list[float]:
 
     A training that diverges, and one whose parameters do not go together, has the worst value there is.
     """
-    keep_record(options.folder, record_of(options.training.data))  # whose faults are no parameters'
     try:
         training = with_values(options.training, parameters)
-        data, model = prepare(training)
+        data, model, _ = prepare(training)
     except ValueError:
+        keep_record(options.folder, record_of(options.training.data))  # whose faults are no parameters'
         return [_WORST[options.objective]]
+    keep_record(options.folder, data.record)
     epochs = EpochRows(training)
     classifier = Classifier(model, len(data.class_names), training)
     with quiet():

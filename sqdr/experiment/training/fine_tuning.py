@@ -18,7 +18,7 @@ from sqdr.spiking import FRONT_END
 from sqdr.validation import argument_error
 
 
-def take_weights(model: SQDR_CNN, path: Path, build: Any, data: ImageData) -> None:
+def take_weights(model: SQDR_CNN, path: Path, build: Any, data: ImageData) -> bool:
     """Give a model the weights of another one like it; a head for other classes keeps its own.
 
     Args:
@@ -26,6 +26,9 @@ def take_weights(model: SQDR_CNN, path: Path, build: Any, data: ImageData) -> No
         path (Path): folder of a shared model, or of a run, whose last checkpoint is taken.
         build (callable): makes a model of `ModelOptions`, a number of channels and one of classes.
         data (ImageData): that the model is to be trained on.
+
+    Returns:
+        bool: whether the head's weights were taken too.
 
     Raises:
         ValueError: if there is no model, its weights are not finite, or its front end or circuit is
@@ -45,8 +48,10 @@ def take_weights(model: SQDR_CNN, path: Path, build: Any, data: ImageData) -> No
             raise argument_error("init_from", "hold finite weights", but)
     model.spiking.load_state_dict(source.spiking.state_dict())
     _take_what_fits(model.circuit, source.circuit)
-    if _has_classes_of(data, path) and _shapes(model.head) == _shapes(source.head):
+    fits = _has_classes_of(data, path) and _shapes(model.head) == _shapes(source.head)
+    if fits:
         model.head.load_state_dict(source.head.state_dict())
+    return fits
 
 
 def _model_in(path: Path, like: SQDR_CNN, build: Any) -> SQDR_CNN:

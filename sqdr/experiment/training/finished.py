@@ -66,7 +66,7 @@ def read_run(path: Path, root: Path | None = None, download: bool = False) -> Tr
     folder.check_finished()
     options, rows = folder.read_options(), folder.read_metrics()
     where = replace(options.data, root=root or options.data.root, download=download)
-    data, model = prepare(replace(options, data=where), initialise=False)
+    data, model, _ = prepare(replace(options, data=where), initialise=False)
     keep_record(path, data.record)
     initial = None
     if model.quantum and options.init_from is None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from typing import Any
+from typing import Any, NamedTuple
 
 import lightning
 from torch import nn
@@ -19,7 +19,21 @@ from sqdr.registry import load_backend
 from sqdr.validation import argument_error
 
 
-def prepare(options: RunOptions, initialise: bool = True) -> tuple[ImageData, SQDR_CNN]:
+class Prepared(NamedTuple):
+    """What a training begins with.
+
+    Attributes:
+        data: the images.
+        model: the classifier.
+        has_new_head: whether the head begins anew in a model that has the other weights of `init_from`.
+    """
+
+    data: ImageData
+    model: SQDR_CNN
+    has_new_head: bool
+
+
+def prepare(options: RunOptions, initialise: bool = True) -> Prepared:
     """The data and the freshly initialised classifier of a run, each checked for what it depends on.
 
     Random generators are seeded, so that training can follow. With `initialise` the weights are those
@@ -35,9 +49,10 @@ def prepare(options: RunOptions, initialise: bool = True) -> tuple[ImageData, SQ
     if (size := min(data.train.images.shape[2:])) < model.min_image_size:
         must = f"be at least {model.min_image_size} for {len(options.model.channels)} stages"
         raise argument_error("image_size", must, f"is {size}")
+    has_new_head = False
     if initialise and options.init_from is not None:
-        take_weights(model, options.init_from, build_model, data)
-    return data, model
+        has_new_head = not take_weights(model, options.init_from, build_model, data)
+    return Prepared(data, model, has_new_head)
 
 
 def build_model(options: ModelOptions, in_channels: int, num_class: int) -> SQDR_CNN:

@@ -38,6 +38,7 @@ class Run:
 
     Attributes:
         model (SQDR_CNN): the classifier.
+        has_new_head (bool): whether the head begins anew, unlike what has the weights of `init_from`.
         checkpoint (Path or None): where training goes on from; None for the beginning.
         accuracy (float or None): on the test images, in [0, 1], if the run is finished.
         has_diverged (bool): whether the training that `train` has done ended in no finite loss.
@@ -63,7 +64,7 @@ class Run:
         if self.is_main_process and options.run is not None:
             self._files.check(configuration, resume)
         begun = resume and self._files.last.exists()
-        self.data, self.model = prepare(options, initialise=not begun)
+        self.data, self.model, self.has_new_head = prepare(options, initialise=not begun)
         self._classifier = Classifier(self.model, len(self.data.class_names), options)
         if options.metrics_logger:
             new_logger(options.metrics_logger, self.folder)  # which says whether it can be had

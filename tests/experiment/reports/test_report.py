@@ -327,7 +327,7 @@ def test_operations_of_neurons():
 
 @pytest.mark.parametrize("part", ["spiking", "quantum", "classical"])
 def test_gradient_norms_are_those_of_the_step(part, run):
-    data, model = prepare(OPTIONS)
+    data, model, _ = prepare(OPTIONS)
     loss = nn.CrossEntropyLoss(label_smoothing=OPTIONS.label_smoothing)
     loss(model(data.train.images), data.train.labels).backward()
     modules = {"spiking": model.spiking, "quantum": model.circuit, "classical": model.head}

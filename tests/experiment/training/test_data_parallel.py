@@ -66,18 +66,21 @@ def test_two_processes_have_the_loss_curve_of_one(launcher, options, tmp_path):
             assert row == pytest.approx(expected_row, abs=1e-12)
 
 
-def test_a_killed_process_and_a_resume(tmp_path):
-    """With noise that each process draws for its own images."""
+@pytest.mark.parametrize("often", [[], ["--checkpoint_minutes", "0"]], ids=str)
+def test_a_killed_process_and_a_resume(often, tmp_path):
+    """With noise that each process draws for its own images; checkpoints of epochs or of steps."""
     worker = [*TORCHRUN, "--", str(Path(__file__).with_name("resume_worker.py"))]
 
     def train(folder, fatal_call, *options):
         how = ["a training step", fatal_call, "noise"]
-        run([*worker, *how, *SMALL, "--run", str(tmp_path / folder), *options])
+        run([*worker, *how, *SMALL, *often, "--run", str(tmp_path / folder), *options])
 
     train("expected", "0")
     with pytest.raises(subprocess.CalledProcessError) as failed:
         train("run", "15")
     assert f"(exitcode: {-signal.SIGKILL})" in failed.value.stderr
+    steps = torch.load(tmp_path / "run" / "checkpoints" / "last.ckpt", weights_only=True)["global_step"]
+    assert steps == (14 if often else 12)
     train("run", "0", "--resume")
     for file in ("metrics.csv", "test.csv"):
         written = [(tmp_path / folder / file).read_bytes() for folder in ("run", "expected")]

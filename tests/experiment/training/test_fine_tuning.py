@@ -5,10 +5,11 @@ from dataclasses import replace
 
 import pytest
 import torch
-from commands import TRAINING
+from commands import SMALL, TRAINING
 
 import sqdr
 import sqdr.experiment
+from sqdr.experiment.cli import main
 from sqdr.experiment.training.preparation import prepare
 
 SHORT = replace(TRAINING, epochs=1)
@@ -72,6 +73,14 @@ def test_a_head_for_as_many_other_classes_begins_anew(source, classes, is_kept, 
     options = replace(SHORT, data=replace(SHORT.data, classes=classes))
     tuned = prepare(replace(options, init_from=folder))[1]
     assert torch.equal(tuned.head.weight, prepare(options)[1].head.weight) is not is_kept
+
+
+@pytest.mark.parametrize(("classes", "begins_anew"), [("0,1,2", False), ("2,1,0", True)])
+def test_the_command_says_that_a_head_begins_anew(classes, begins_anew, run, tmp_path, capsys):
+    command = [*SMALL, "--epochs", "1", "--data.classes", classes, "--init_from", str(run.folder)]
+    assert main(["train", *command, "--run", str(tmp_path / "tuned")]) == 0
+    said = f"The head begins anew: that of {run.folder} is another or has other classes\n"
+    assert (said in capsys.readouterr().out) is begins_anew
 
 
 def test_weights_of_a_diverged_training_are_refused(run, tmp_path):
