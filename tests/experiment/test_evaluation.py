@@ -365,7 +365,10 @@ def test_noise_is_drawn_from_the_seed(command, model, tmp_path, capfd):
         (["--backends", "[no-such-backend]"], "Argument `backend` must be one of native"),
         (["--noises", "[loud]"], "noises"),
         (["--noises", "[]"], "Argument `noises` must hold at least one noise"),
-        (["--noises", "[{after_rotation: {BitFlip: 2}}]"], "Argument `BitFlip.p` must be"),
+        (
+            ["--noises", "[saved, {after_rotation: {BitFlip: 2}}]"],
+            "sqdr: error: Argument `BitFlip.p` must be a finite number in [0, 1], but is 2.0.\n",
+        ),
         (
             ["--data.name", "mnist"],
             "Data set mnist is not in datasets: allow its download with --data.",

@@ -46,13 +46,22 @@ class Parser:
         try:
             options = self.parser.parse_args(self._as_yaml(arguments))
             self._check_values(options)
-            return self.parser.instantiate(options)
+            return self._instantiated(options)
         except jsonargparse.ArgumentError as error:
             raise ValueError(self._explained(str(error))) from error
         except RecursionError as error:
             raise ValueError(self._no_options("it holds itself, or is nested too deeply")) from error
         except UnicodeDecodeError as error:
             raise ValueError(self._no_options(f"it is no text in UTF-8 ({error.reason})")) from error
+
+    def _instantiated(self, options: Any) -> Any:
+        try:
+            return self.parser.instantiate(options)
+        except ValueError as error:
+            # Of the kinds that a value may have, what is wrong with the one that was meant.
+            if found := re.search(r"Union subtypes(?s:.*)- (Argument `[\w.]+` must .*)", str(error)):
+                raise ValueError(found[1]) from error
+            raise
 
     def actions(self) -> list[Any]:
         """What argparse knows of each option, but for those of the parser itself."""
