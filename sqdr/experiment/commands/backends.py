@@ -73,7 +73,7 @@ def _bench(measurements: Iterator[BackendTime], n_backends: int) -> int:
 def _list_backends() -> int:
     """A line for each backend: whether it works here, its version and capabilities, or the remedy.
 
-    A last line says whether native has kernels here.
+    Two more lines say whether native has kernels here, and what times them all.
     """
     _print_backend("backend", "state", f"{'package':<28}capabilities")
     for name in backend_names():
@@ -98,6 +98,7 @@ def _list_backends() -> int:
         print(f"Kernels for the CPU: compiled by {compilation.compiler()}")
     else:
         print(f"Kernels for the CPU: none; slower operations of torch serve. {problem}")
+    print("How fast each is on this machine: sqdr bench")
     return 0
 
 
