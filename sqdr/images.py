@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.nn.functional import interpolate
 
 from sqdr.errors import MissingPackageError
-from sqdr.validation import argument_error, check_boolean
+from sqdr.validation import argument_error, check_boolean, check_integer
 
 try:
     from PIL import ExifTags, Image, ImageOps
@@ -33,11 +33,20 @@ class ImageTransform:
         channels (int): 1 for grey, 3 for colour.
         size (int or None): height and width of the image; None leaves those of the picture.
         invert (bool): whether to exchange light and dark. Default: False.
+
+    Raises:
+        ValueError: if `channels` is neither 1 nor 3, or another argument is out of its domain.
     """
 
     channels: int
     size: int | None
     invert: bool = False
+
+    def __post_init__(self) -> None:
+        _check_channels(self.channels)
+        if self.size is not None:
+            check_integer("size", self.size, 1)
+        check_boolean("invert", self.invert)
 
     def __call__(self, picture: Path | str | Image.Image) -> Tensor:
         """The image.
@@ -120,14 +129,18 @@ def read_image(file: Path | str | Image.Image, channels: int, invert: bool = Fal
             leaves open what the picture looks like; or if `channels` is neither 1 nor 3.
     """
     invert = check_boolean("invert", invert)
-    if channels not in _MODES:
-        raise argument_error("channels", "be 1 or 3 for image files", f"is {channels}")
+    _check_channels(channels)
     with _opened(file) as opened:
         pixels, white = _pixels(opened, _MODES[channels])
     if invert:  # whole numbers, since the phase code tells k / 255 from a little less
         pixels = white - pixels
     values = torch.from_numpy(pixels) / white
     return values.reshape(*values.shape[:2], -1).movedim(-1, 0).expand(channels, -1, -1)
+
+
+def _check_channels(channels: int) -> None:
+    if channels not in _MODES:
+        raise argument_error("channels", "be 1 or 3 for image files", f"is {channels}")
 
 
 class ImageHeader(NamedTuple):

@@ -7,7 +7,6 @@ import inspect
 import math
 import os
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self, cast
 
 import torch
@@ -26,6 +25,7 @@ from sqdr.validation import (
     check_boolean,
     check_integer,
     check_number,
+    check_path,
     check_real_tensor,
     without_transforms,
 )
@@ -296,7 +296,7 @@ class SQDR_CNN(nn.Module):
         """
         from sqdr.pretrained import save
 
-        save(self, Path(folder), about)
+        save(self, check_path("folder", folder), about)
 
     @classmethod
     def from_pretrained(
@@ -329,7 +329,7 @@ class SQDR_CNN(nn.Module):
         """
         from sqdr.pretrained import load
 
-        return load(cls, Path(folder), backend, noise, options)
+        return load(cls, check_path("folder", folder), backend, noise, options)
 
     def _check(self, images: Tensor) -> None:
         check_real_tensor("images", images, "be a floating-point tensor in [0, 1]")

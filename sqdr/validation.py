@@ -3,6 +3,7 @@
 import math
 import operator
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 from typing import Any, get_args
 
 import numpy as np
@@ -91,6 +92,18 @@ def check_choice(name: str, value: object, choices: Any) -> None:
     """ValueError unless the value is one of a Literal's."""
     if value not in get_args(choices):
         raise argument_error(name, f"be one of {', '.join(get_args(choices))}", f"is {value!r}")
+
+
+def check_path(name: str, path: Any) -> Path:
+    """`path` as a Path, the home folder for ~ at its beginning; ValueError if it is none."""
+    must = "be a path"
+    try:
+        checked = Path(path).expanduser()
+    except (RuntimeError, TypeError) as error:
+        raise argument_error(name, must, f"is {path!r}: {error}") from error
+    if "\0" in str(checked):
+        raise argument_error(name, must, f"is {str(checked)!r}, with a null character")
+    return checked
 
 
 def check_distinct(name: str, values: Sequence[Any]) -> None:

@@ -6,7 +6,7 @@ import torch
 from PIL import Image
 
 from sqdr import images
-from sqdr.images import image_files, is_bright_outside, read_image, resized
+from sqdr.images import ImageTransform, image_files, is_bright_outside, read_image, resized
 
 GREY = np.arange(96, dtype=np.uint8).reshape(8, 12) * 2
 COLOUR = np.random.default_rng(0).integers(0, 256, (8, 12, 3), dtype=np.uint8)
@@ -146,3 +146,13 @@ def test_a_model_of_two_channels_takes_no_files(save):
 def test_whether_to_invert_is_true_or_false(invert, save):
     with pytest.raises(ValueError, match="`invert` must be True or False"):
         read_image(save(GREY), 1, invert)
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [("channels", (2, 8)), ("size", (1, 0)), ("size", (1, "8")), ("invert", (1, 8, "no"))],
+    ids=str,
+)
+def test_a_transform_checks_its_arguments_when_it_is_made(name, arguments):
+    with pytest.raises(ValueError, match=f"^Argument `{name}` must "):
+        ImageTransform(*arguments)

@@ -13,7 +13,7 @@ from sqdr.experiment.options import (
     ReportOptions,
     RunOptions,
 )
-from sqdr.validation import check_boolean
+from sqdr.validation import check_boolean, check_path
 
 if TYPE_CHECKING:
     from sqdr.experiment.evaluation import Evaluation, ImagePrediction
@@ -86,7 +86,7 @@ def predict(images: Iterable[str | Path], options: PredictionOptions) -> list[Im
     from sqdr.experiment.evaluation import Predictor
     from sqdr.images import image_files
 
-    return list(Predictor(options).predict(image_files(map(Path, images))))
+    return list(Predictor(options).predict(image_files(_paths(images))))
 
 
 def export(options: ExportOptions, images: Iterable[str | Path] = ()) -> Path:
@@ -108,7 +108,7 @@ def export(options: ExportOptions, images: Iterable[str | Path] = ()) -> Path:
     from sqdr.experiment.exporting import export
     from sqdr.images import image_files
 
-    files = [Path(image) for image in images]
+    files = _paths(images)
     return export(options, image_files(files) if files else ())
 
 
@@ -130,3 +130,7 @@ def report(options: ReportOptions, *, show_progress: bool = False) -> Path:
     from sqdr.experiment.reports.page import Report
 
     return Report(options).write(check_boolean("show_progress", show_progress))
+
+
+def _paths(images: Iterable[str | Path]) -> list[Path]:
+    return [check_path("images", image) for image in images]

@@ -28,6 +28,7 @@ from sqdr.validation import (
     check_distinct,
     check_integer,
     check_number,
+    check_path,
     check_seed,
     check_seeds,
 )
@@ -51,14 +52,6 @@ Kind = Literal["recipe", "task", "size", "machine", "processes", "folder"]
 OF_TASK, OF_SIZE, OF_MACHINE, OF_PROCESSES, OF_FOLDER = (
     {"of": kind} for kind in ("task", "size", "machine", "processes", "folder")
 )
-
-
-def check_path(name: str, path: str | Path) -> Path:
-    """The path with ~ at its beginning replaced by the home folder; ValueError if there is none."""
-    try:
-        return Path(path).expanduser()
-    except (RuntimeError, TypeError) as error:
-        raise argument_error(name, "be a path", f"is {path!r}: {error}") from error
 
 
 def _set(options: object, **checked: Any) -> None:
@@ -558,6 +551,9 @@ def _check_study(options: NoiseSweepOptions | ComparisonOptions | SearchOptions)
     _set(options, folder=check_path("folder", options.folder))
     if not isinstance(options.storage, str | None):
         raise argument_error("storage", "be the URL of a database", f"is {options.storage!r}")
+    if (options.storage or "").startswith("sqlite") and options.jobs != 1:
+        but = f"is {options.jobs or 'not given'}"
+        raise argument_error("jobs", "be 1 for SQLite, which one process at a time can use", but)
 
 
 @dataclass(frozen=True)

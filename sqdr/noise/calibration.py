@@ -25,7 +25,7 @@ from sqdr.noise.qubits import (
 )
 from sqdr.noise.readout import ReadoutError
 from sqdr.noise.target import read_target, snapshot
-from sqdr.validation import argument_error, check_integer
+from sqdr.validation import argument_error, check_integer, check_path
 
 
 class Calibration:
@@ -108,9 +108,10 @@ class Calibration:
             OSError: if it cannot be read.
             MissingPackageError: for YAML, if PyYAML is missing.
         """
-        text = Path(path).read_text(encoding="utf-8")
+        file = check_path("path", path)
+        text = file.read_text(encoding="utf-8")
         try:
-            plain = json.loads(text) if Path(path).suffix == ".json" else _yaml(text)
+            plain = json.loads(text) if file.suffix == ".json" else _yaml(text)
         except ValueError as error:
             raise argument_error("calibration", "be a JSON or YAML file", f"{path}: {error}") from error
         return Calibration.from_dict(plain)

@@ -125,7 +125,7 @@ PRESET = ["--model.noise.preset", "device", "--model.noise.preset_options"]
         (["train", *PRESET, "{1: 1}"], "Argument `preset` must have options among t1, t2,"),
         (["train", *PRESET, "{name: x}"], "Argument `preset` must have options among t1, t2,"),
         (["train", "--config", "\0"], "null byte"),
-        (["train", "--run", "\0"], "null byte"),
+        (["train", "--run", "\0"], "Argument `run` must be a path, but is '\\x00', with a null"),
         (["train", "--run", "/dev/null/run"], "Not a directory: '/dev/null/run'"),
         (["train", "--model.n_wires", "9" * 20], "Argument `n_wires` must be at most 100,000, but is"),
         (["train", "--seed", str(2**32)], "Argument `seed` must be at most 4,294,967,295, but is"),
@@ -140,7 +140,7 @@ PRESET = ["--model.noise.preset", "device", "--model.noise.preset_options"]
             ["evaluate", "--model", ".", "--seed", "-1"],
             "Argument `seed` must be an integer of at least 0",
         ),
-        (["report", "\0"], "must be the folder of a finished run"),
+        (["report", "\0"], "Argument `run` must be a path, but is"),
         (["no-command"], "`sqdr` has no command no-command"),
         *(
             pytest.param([command, "--trainer.accelerator", "gpu"], "gpu", marks=NO_GPU)

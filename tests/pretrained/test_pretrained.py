@@ -885,3 +885,18 @@ def test_arguments_that_the_folder_knows_are_refused(name, value, tmp_path):
     message = f"`{name}` must not be given, since it is that of the model that was saved, but is "
     with pytest.raises(ValueError, match=message):
         sqdr.SQDR_CNN.from_pretrained(tmp_path / "model", **{name: value})
+
+
+@pytest.mark.parametrize("path", [None, 3, b"model", "model\0", "~no-such-user/model"])
+@pytest.mark.parametrize("use", ["save_pretrained", "from_pretrained"])
+def test_what_is_no_path_is_refused_by_name(use, path):
+    model = sqdr.SQDR_CNN(2, 1, 2, n_wires=2)
+    with pytest.raises(ValueError, match=r"^Argument `folder` must be a path, but is "):
+        getattr(model, use)(path)
+
+
+def test_a_tilde_is_the_home_folder(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    sqdr.SQDR_CNN(2, 1, 2, n_wires=2).save_pretrained("~/model")
+    assert (tmp_path / "model" / "config.json").is_file()
+    assert sqdr.SQDR_CNN.from_pretrained("~/model").quantum.n_wires == 2

@@ -217,7 +217,7 @@ def test_machines_with_other_images_are_refused(tmp_path):
         training = replace(TRAINING, data=DataOptions("folder", root))
         folder = tmp_path / "studies" / "mine"
         url = f"sqlite:///{tmp_path / 'study.db'}"
-        return ComparisonOptions(training, folder=folder, storage=url)
+        return ComparisonOptions(training, folder=folder, storage=url, jobs=1)
 
     place_of(options("one", 10))
     place_of(options("two", 10))
@@ -249,6 +249,15 @@ def test_a_study_of_other_options_is_refused(url, request, tmp_path, capfd):
     error = assert_refused([*command, str(other), "--model.T", "3"], message, capfd)
     assert "but has model.T 2, not 3." in error
     assert not other.exists()
+
+
+@pytest.mark.parametrize(("jobs", "but"), [([], "is not given"), (["--jobs", "2"], "is 2")])
+def test_sqlite_is_for_one_process(jobs, but, tmp_path, capfd):
+    """Others would find it locked in the middle of their work."""
+    command = [*COMMAND[: COMMAND.index("--jobs")], *COMMAND[COMMAND.index("--jobs") + 2 :], *jobs]
+    place = ["--folder", str(tmp_path / "study"), "--storage", f"sqlite:///{tmp_path / 'study.db'}"]
+    assert_refused([*command, *place], f"use, but {but}.", capfd)
+    assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize(
