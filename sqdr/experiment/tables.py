@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
+
+#: Beyond which a word is broken where there is no room for it.
+_LONGEST_WORD = 20
+#: Where the heading above numbers begins another line.
+_LONGEST_NUMBER = 10
 
 
 def markdown(words: Sequence[str], numbers: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
@@ -32,10 +38,18 @@ def print_table(words: Sequence[str], numbers: Sequence[str], rows: Iterable[Seq
 
     on_terminal = sys.stdout.isatty()
     table = Table(box=box.SIMPLE if on_terminal else box.MARKDOWN)
-    for column in words:
-        table.add_column(column, overflow="fold")
+    rows = list(rows)
+    for place, column in enumerate(words):
+        longest = max((len(word) for row in rows for word in row[place].split()), default=0)
+        table.add_column(column, overflow="fold", min_width=min(longest, _LONGEST_WORD))
     for column in numbers:
-        table.add_column(column, justify="right")
+        heading = textwrap.fill(column, _LONGEST_NUMBER) if on_terminal else column
+        table.add_column(heading, justify="right")
     for row in rows:
         table.add_row(*row)
-    Console(width=None if on_terminal else 1000).print(table)
+    console = Console(width=None if on_terminal else 1000)
+    wide = console.options.update(max_width=1000)
+    if console.measure(table, options=wide).minimum > console.width:
+        for of_column in table.columns:
+            of_column.min_width = None
+    console.print(table)

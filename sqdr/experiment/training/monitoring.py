@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, cast
@@ -68,21 +69,36 @@ class GradientNorms(Callback):
                 module.log(gradient_norm_name(part), norm, on_step=False, on_epoch=True)
 
 
-def new_logger(name: Logger, folder: Path) -> LightningLogger:
-    """What writes the metrics of the run in `folder`, into that folder; it touches no file yet.
+def check_logger(name: Logger) -> None:
+    """Find out whether a logger can be had, without a file of it.
 
     Raises:
-        MissingPackageError: if the logger's package is not installed.
+        MissingPackageError: if its package is not installed.
     """
     if find_spec(name) is None:
         raise MissingPackageError("Option `logger`", name, name)
+    if name == "tensorboard":
+        try:
+            TensorBoardLogger(Path())
+        except ModuleNotFoundError as error:  # Lightning finds no version that it can use
+            raise MissingPackageError("Option `logger`", name, name) from error
+
+
+def new_logger(name: Logger, folder: Path) -> LightningLogger:
+    """What writes the metrics of the run in `folder`, into that folder.
+
+    MLflow has its own way to another place, the variable MLFLOW_TRACKING_URI.
+    """
     match name:
         case "tensorboard":
-            try:
-                return TensorBoardLogger(folder, name="", version="tensorboard")
-            except ModuleNotFoundError as error:  # Lightning finds no version that it can use
-                raise MissingPackageError("Option `logger`", name, name) from error
+            return TensorBoardLogger(folder, name="", version="tensorboard")
         case "wandb":
             return WandbLogger(name=folder.name, save_dir=folder, project="sqdr")
         case "mlflow":
-            return MLFlowLogger("sqdr", run_name=folder.name, tracking_uri=f"file:{folder}/mlruns")
+            place = folder.resolve()
+            return MLFlowLogger(
+                "sqdr",
+                run_name=folder.name,
+                tracking_uri=os.environ.get("MLFLOW_TRACKING_URI", f"sqlite:///{place}/mlflow.db"),
+                artifact_location=f"{place}/mlflow",
+            )

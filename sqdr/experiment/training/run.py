@@ -19,7 +19,7 @@ from sqdr.experiment.option_names import as_configuration
 from sqdr.experiment.options import RunOptions
 from sqdr.experiment.training.classifier import Classifier
 from sqdr.experiment.training.epochs import EpochRows, Row, best_epoch, has_diverged
-from sqdr.experiment.training.monitoring import GradientNorms, new_logger
+from sqdr.experiment.training.monitoring import GradientNorms, check_logger, new_logger
 from sqdr.experiment.training.preparation import prepare
 from sqdr.experiment.training.progress import RunProgress
 from sqdr.experiment.training.run_folder import RunFolder, new_folder
@@ -67,7 +67,7 @@ class Run:
         self.data, self.model, self.has_new_head = prepare(options, initialise=not begun)
         self._classifier = Classifier(self.model, len(self.data.class_names), options)
         if options.metrics_logger:
-            new_logger(options.metrics_logger, self.folder)  # which says whether it can be had
+            check_logger(options.metrics_logger)
         self._check_shares(trainer.world_size)
         self.checkpoint: Path | None = None
         self.accuracy: float | None = None
