@@ -488,8 +488,9 @@ class ComparisonOptions:
         known = {field.name for field in fields(ModelOptions)}
         for name, changes in self.variants.items():
             if not isinstance(name, str) or not re.fullmatch(r"\w[\w .,+-]{0,59}", name):
-                must = "have names of letters, digits, spaces and .,+- only"
-                raise argument_error("variants", must, f"has {name!r}")
+                must = "have names of at most 60 letters, digits, spaces and .,+-"
+                shown = f"{name!r:.61}..." if len(str(name)) > 60 else repr(name)
+                raise argument_error("variants", must, f"has {shown}")
             if name in models:
                 raise argument_error("variants", 'not be named "quantum"', "has one that is")
             if not isinstance(changes, Mapping) or not set(changes) <= known:
@@ -551,6 +552,9 @@ def _check_study(options: NoiseSweepOptions | ComparisonOptions | SearchOptions)
     _set(options, folder=check_path("folder", options.folder))
     if not isinstance(options.storage, str | None):
         raise argument_error("storage", "be the URL of a database", f"is {options.storage!r}")
+    if re.fullmatch(r"sqlite(\+\w+)?:(//)?(/:memory:)?", options.storage or ""):
+        must = "be the URL of a database that lasts"
+        raise argument_error("storage", must, f"is {options.storage}, in memory alone")
     if (options.storage or "").startswith("sqlite") and options.jobs != 1:
         but = f"is {options.jobs or 'not given'}"
         raise argument_error("jobs", "be 1 for SQLite, which one process at a time can use", but)

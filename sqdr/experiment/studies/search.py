@@ -95,9 +95,10 @@ class Search:
                     prepare(with_values(options.training, {name: value}))
                 except (ArgumentError, ValueError) as error:
                     must = f"hold values for {name} that `sqdr train` takes"
-                    raise argument_error(
-                        "space", must, f"for {value!r}: {str(error).rstrip('.')}"
-                    ) from error
+                    but = f"for {value!r}: {str(error).rstrip('.')}"
+                    if isinstance(error, ArgumentError):  # of another type, told in Python's words
+                        but = f"holds {value!r}"
+                    raise argument_error("space", must, but) from error
         claim_study(options, device)
         self.options = options
         self._open_trials = partial(

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from sqdr.experiment.data.sets import ImageData
 from sqdr.experiment.data_names import FOLDER
 from sqdr.experiment.options import ModelOptions
-from sqdr.experiment.training.run_folder import RunFolder
+from sqdr.experiment.training.run_folder import RunFolder, read_checkpoint
 from sqdr.model import SQDR_CNN
 from sqdr.pretrained.config import read_config
 from sqdr.spiking import FRONT_END
@@ -63,7 +63,7 @@ def _model_in(path: Path, like: SQDR_CNN, build: Any) -> SQDR_CNN:
         raise argument_error("init_from", "be the folder of a model or of a run", but)
     options: ModelOptions = folder.read_options().model
     try:
-        checkpoint = torch.load(folder.last, map_location="cpu", weights_only=True)
+        checkpoint = read_checkpoint(folder.last)
         named = checkpoint["state_dict"].items()
         state = {n.removeprefix("model."): value for n, value in named if n.startswith("model.")}
         n_classes = [len(value) for name, value in state.items() if name.startswith("head.")]

@@ -208,9 +208,23 @@ def new_folder(path: Path) -> Path:
             return made
 
 
-def _load(classifier: Classifier, file: Path) -> dict[str, Any]:
+def read_checkpoint(file: Path) -> dict[str, Any]:
+    """A checkpoint on the CPU, of which nothing is executed; ValueError if it is none.
+
+    Torch's reader raises whatever it meets, and explains at length how to trust a file.
+    """
     try:
         checkpoint: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+    except (OSError, MemoryError):
+        raise
+    except Exception:
+        raise ValueError("it is no checkpoint, or damaged") from None
+    return checkpoint
+
+
+def _load(classifier: Classifier, file: Path) -> dict[str, Any]:
+    try:
+        checkpoint = read_checkpoint(file)
         classifier.load_state_dict(checkpoint["state_dict"])
         classifier.on_load_checkpoint(checkpoint)
     except Exception as error:  # torch's unpickler raises whatever it meets

@@ -108,6 +108,7 @@ def test_a_comparison_goes_on_with_more_seeds_but_not_with_fewer(folder, tmp_pat
         (["--variants", "{quantum: {scaling: true}}"], "Argument `variants` must not be named"),
         (["--variants", "{../up: {scaling: true}}"], "Argument `variants` must have names of"),
         (["--variants", "{X: 3}"], "variants"),
+        (["--variants", f"{{{'X' * 61}: {{scaling: true}}}}"], "names of at most 60 letters, digits, "),
         (
             ["--model.head", "none", "--model.n_wires", "3"],
             'Argument `head` must not be "none" for circuit "none"',

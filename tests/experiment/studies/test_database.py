@@ -266,6 +266,8 @@ def test_sqlite_is_for_one_process(jobs, but, tmp_path, capfd):
         ("a database", "must be the URL of a database that Optuna can use, such as postgresql+psycopg"),
         ("postgresql+nothing://me:secret@here/study", "is postgresql+nothing://me:***@here/study: "),
         ("postgresql+psycopg://me:secret@127.0.0.1:1/study", "me:***@127.0.0.1:1/study: "),
+        ("sqlite://", "must be the URL of a database that lasts, but is sqlite://, in memory alone."),
+        ("sqlite:///:memory:", "in memory alone."),
         ("sqlite:////no/such/folder/study.db", "unable to open database file"),
     ],
 )

@@ -256,7 +256,7 @@ def test_the_default_space_is_one():
             "must not hold trainer.precision",
         ),
         (["--space", "{learning_rate: {low: -1, high: 1}}"], "for -1.0: Argument `learning_rate`"),
-        (["--space", "{learning_rate: [0.1, high]}"], "for 'high': Parser key"),
+        (["--space", "{learning_rate: [0.1, high]}"], "that `sqdr train` takes, but holds 'high'."),
         (
             ["--space", "{learning_rate: []}"],
             "`space.learning_rate` must be one or more distinct values",
@@ -266,11 +266,12 @@ def test_the_default_space_is_one():
         (["--space", "{data.augmentation: [null]}"], "must hold single values, but holds None"),
         (["--space", "{model.width: {low: 1, high: 2.5}}"], "must be an integer of at least 0"),
         (["--space", "{model.width: {low: 0, high: 2}}"], "for 0: Argument `width`"),
-        (["--space", "{model.width: [1.5]}"], "for 1.5: Parser key"),
+        (["--space", "{model.width: [1.5]}"], "that `sqdr train` takes, but holds 1.5."),
         (
             ["--space", "{model.head: {low: 1, high: 2}}"],
             "must be a list of values, as the option is no",
         ),
+        (["--space", "{model.entanglement: [around]}"], "that `sqdr train` takes, but holds 'around'."),
         (["--space", "{model.backend: [abacus]}"], "for 'abacus': Argument `backend`"),
         (["--space", "{label_smoothing: [0, 0.1]}"], '`objective` must be "validation_accuracy"'),
         (["--objective", "test_accuracy"], "objective"),

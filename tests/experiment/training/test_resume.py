@@ -176,6 +176,11 @@ def drop_a_wire(file):
         ("checkpoints/last.ckpt", cut, "last.ckpt does not load"),
         (
             "checkpoints/last.ckpt",
+            write(b"a: 1"),
+            "does not load: it is no checkpoint, or damaged.",
+        ),
+        (
+            "checkpoints/last.ckpt",
             drop_a_wire,
             "last.ckpt does not load: Error(s) in loading state_dict",
         ),
