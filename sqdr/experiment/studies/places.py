@@ -89,12 +89,16 @@ class StudyFolder(Place):
         self._claims.mkdir(parents=True, exist_ok=True)
         journal = self.folder / "journal.log"
         backend = JournalFileBackend(str(journal), _JournalLock(journal))
-        return optuna.create_study(
-            storage=JournalStorage(backend),
-            study_name=name,
-            directions=list(directions),
-            load_if_exists=True,
-        )
+        try:
+            return optuna.create_study(
+                storage=JournalStorage(backend),
+                study_name=name,
+                directions=list(directions),
+                load_if_exists=True,
+            )
+        except (AssertionError, AttributeError, KeyError, TypeError, ValueError) as error:
+            must = "hold a whole journal.log or none"
+            raise argument_error("folder", must, f"{journal} is damaged") from error
 
     def turn(self) -> AbstractContextManager[Any]:
         return _lock_of(self.folder)

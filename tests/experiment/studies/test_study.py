@@ -139,6 +139,16 @@ def test_a_command_that_is_ended_ends_its_processes_and_frees_their_cells(how, t
     assert sorted(run_cells(tmp_path)) == [0, 1, 2, 3, 4, 5]
 
 
+@pytest.mark.parametrize("line", ["[1, 2, {a: b}]", "[]", "3", '{"op_code": 77}', "{}"])
+def test_a_journal_that_is_none_is_refused(line, tmp_path):
+    run_cells(tmp_path, at_most=1)
+    journal = tmp_path / "journal.log"
+    journal.write_text(f"{line}\n{journal.read_text()}")
+    message = f"^Argument `folder` must hold a whole journal.log or none, but {journal} is damaged"
+    with pytest.raises(ValueError, match=message):
+        values(tmp_path)
+
+
 def test_half_a_line_in_the_journal_is_overwritten(tmp_path):
     run_cells(tmp_path, at_most=2)
     with (tmp_path / "journal.log").open("a") as journal:
