@@ -14,6 +14,7 @@ import torch
 from sqdr.experiment import plots
 from sqdr.experiment.data.folder import keep_record
 from sqdr.experiment.options import NoiseOptions, NoiseSweepOptions, build_noise
+from sqdr.experiment.scores import scores_of
 from sqdr.experiment.studies.shared_trials import (
     DIVERGED,
     Cell,
@@ -162,6 +163,5 @@ def _train_and_test(
         for test in tests:
             noise = build_noise(_noise(*test))
             tested = trained.to_backend(model.backend, noise=noise)
-            predictions = tested.head(tested.circuit(angles)).argmax(1)
-            accuracies.append(float((predictions == labels).double().mean()))
+            accuracies.append(scores_of(tested.head(tested.circuit(angles)), labels).accuracy)
     return accuracies
