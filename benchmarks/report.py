@@ -31,18 +31,11 @@ LOOKS = {
     "pyqtorch": ("#999933", "h"),
     "jax-scan": ("#AA4499", "<"),
 }
+_WIRES = (2, 4, 9, 16, 30, 100, 300, 1000)
 #: Title of a panel -> what grows along it, what is fixed, and its ticks; all of 16 samples.
 PANELS: dict[str, tuple[str, dict[str, Any], tuple[int, ...]]] = {
-    "2 blocks, without noise": (
-        "n_wires",
-        {"n_blocks": 2, "noisy": False},
-        (2, 4, 9, 16, 30, 100, 300, 1000),
-    ),
-    "2 blocks, with noise": (
-        "n_wires",
-        {"n_blocks": 2, "noisy": True},
-        (2, 4, 9, 16, 30, 100, 300, 1000),
-    ),
+    "2 blocks, without noise": ("n_wires", {"n_blocks": 2, "noisy": False}, _WIRES),
+    "2 blocks, with noise": ("n_wires", {"n_blocks": 2, "noisy": True}, _WIRES),
     "9 wires, without noise": ("n_blocks", {"n_wires": 9, "noisy": False}, (2, 4, 8, 16, 32)),
 }
 Row = dict[str, Any]

@@ -672,18 +672,11 @@ def test_dense_kernels_of_words(batch, entanglement, observables, n_blocks, nois
 @pytest.mark.parametrize("observables", [WORDS, "Z", "X", ["Z0", "X1"]], ids=str)
 @pytest.mark.parametrize("entanglement", ["linear", [(0, 1), (0, 3), (2, 3)]], ids=str)
 @pytest.mark.parametrize("n_blocks", [2, 4])
-def test_kernels_of_zz_on_statevectors(n_blocks, entanglement, observables, monkeypatch):
+@pytest.mark.parametrize("noise", NOISES)
+def test_dense_kernels_of_zz(noise, n_blocks, entanglement, observables, monkeypatch):
+    """On statevectors, and with noise on Pauli vectors."""
     options = {"entanglement": entanglement, "entangler": "ZZ", "observables": observables}
-    circuit = make_circuit(4, n_blocks, method="dense", **options)
-    assert_kernels_and_operations_agree(circuit, draw_angles(4, 19), monkeypatch)
-
-
-@pytest.mark.parametrize("observables", [WORDS, "Z", "X", ["Z0", "X1"]], ids=str)
-@pytest.mark.parametrize("entanglement", ["linear", [(0, 1), (0, 3), (2, 3)]], ids=str)
-@pytest.mark.parametrize("n_blocks", [2, 4])
-def test_kernels_of_zz_on_pauli_vectors(n_blocks, entanglement, observables, monkeypatch):
-    options = {"entanglement": entanglement, "entangler": "ZZ", "observables": observables}
-    circuit = make_circuit(4, n_blocks, noise=NOISE, method="dense", **options)
+    circuit = make_circuit(4, n_blocks, noise=noise, method="dense", **options)
     assert_kernels_and_operations_agree(circuit, draw_angles(4, 19), monkeypatch)
 
 

@@ -69,7 +69,7 @@ def _model_in(path: Path, like: SQDR_CNN, build: Any) -> SQDR_CNN:
         n_classes = [len(value) for name, value in state.items() if name.startswith("head.")]
         model: SQDR_CNN = build(options, like.in_channels, [*n_classes, like.num_class][0])
         model.load_state_dict(state)
-    except Exception as error:  # torch's unpickler raises whatever it meets
+    except Exception as error:  # whatever a checkpoint of another kind leads to
         summary = str(error).partition("\n")[0].rstrip(":")
         but = f"{folder.last} does not load: {summary}"
         raise argument_error(

@@ -227,7 +227,7 @@ def _load(classifier: Classifier, file: Path) -> dict[str, Any]:
         checkpoint = read_checkpoint(file)
         classifier.load_state_dict(checkpoint["state_dict"])
         classifier.on_load_checkpoint(checkpoint)
-    except Exception as error:  # torch's unpickler raises whatever it meets
+    except Exception as error:  # whatever a checkpoint of another kind leads to
         must = "hold a whole checkpoint that fits its configuration"
         summary = str(error).partition("\n")[0].rstrip(":")
         raise argument_error("run", must, f"{file} does not load: {summary}") from error
