@@ -28,7 +28,7 @@ from torch.nn.functional import cross_entropy
 
 from sqdr.experiment import tables
 from sqdr.experiment.option_names import as_configuration, without
-from sqdr.experiment.options import TWINS, DataOptions, NoiseOptions, RunOptions
+from sqdr.experiment.options import TWINS, DataOptions, NoiseOptions, RunOptions, TrainerOptions
 from sqdr.experiment.presets import preset
 from sqdr.experiment.provenance import made_with
 from sqdr.experiment.reports.measurement import measure_on_test_images
@@ -36,6 +36,7 @@ from sqdr.experiment.studies.comparison import Trainings, as_texts, summary, tra
 from sqdr.experiment.studies.shared_trials import claim_folder
 from sqdr.experiment.training.finished import read_run
 from sqdr.experiment.training.preparation import prepare
+from sqdr.experiment.training.trainer import device_of
 from sqdr.files import write_rows
 from sqdr.validation import argument_error
 
@@ -116,19 +117,23 @@ class Rows:
         write_rows(self.file, _COLUMNS, self._rows)
 
 
-def train(variant: Variant, folder: Path, seeds: Sequence[int], jobs: int) -> list[dict[str, Any]]:
+def train(
+    variant: Variant, folder: Path, seeds: Sequence[int], jobs: int, trainer: TrainerOptions
+) -> list[dict[str, Any]]:
     """What the trainings of these seeds give; those that are finished in the folder are read."""
     place = folder / variant.data / variant.name.replace(", ", "-").replace(" ", "-")
     options = {variant.name: as_configuration(variant.training)}
     younger = {variant.name: as_configuration(RunOptions())}  # than the folder
-    claim_folder(place, options, torch.device("cpu"), defaults=younger)
-    runs = Trainings(place, {variant.name: variant.training}, seeds, jobs).run()
+    device = device_of(trainer)
+    claim_folder(place, options, device, defaults=younger)
+    training = replace(variant.training, trainer=trainer)
+    runs = Trainings(place, {variant.name: training}, seeds, jobs).run()
     if runs is None:
         raise SystemExit("Other machines are still at work.")
     return [
         {"seed": run["seed"], "parameters": run["parameters"], "accuracy": run["accuracy"]}
         | {"synops": synaptic_operations(training_folder(place, variant.name, run["seed"]))}
-        | {"made_with": machine()}
+        | {"made_with": machine(device)}
         for run in runs
     ]
 
@@ -139,11 +144,12 @@ def synaptic_operations(run: Path) -> int:
     return round(sum(layer.operations.synops for layer in layers.values()))
 
 
-def machine() -> str:
+def machine(device: torch.device) -> str:
     """What a training was made with."""
-    here = made_with(torch.device("cpu"), 1)
+    here = made_with(device, 1)
     versions = [f"{name} {value}" for name, value in here.items() if name not in ("device", "threads")]
-    return f"{', '.join(versions)}, on {get_cpu_info()['brand_raw']}"
+    name = get_cpu_info()["brand_raw"] if device.type == "cpu" else here["device"]
+    return f"{', '.join(versions)}, on {name}"
 
 
 def minutes_of_training(training: RunOptions) -> float:
@@ -232,13 +238,15 @@ def main() -> None:
     parser.add_argument("--folder", type=Path, default=Path("runs/results"), help="of the trainings")
     parser.add_argument("--seeds", type=int, default=3, help="number of seeds")
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="processes")
+    parser.add_argument("--accelerator", default="cpu", help="that trains, for instance gpu")
     parser.add_argument("--page_only", action="store_true", help="train nothing, write the page")
     options = parser.parse_args()
     rows, variants, seeds = Rows(ROWS), in_order(options.root), range(options.seeds)
+    trainer = TrainerOptions(accelerator=options.accelerator)
     for variant in variants:
         missing = [seed for seed in seeds if seed not in rows.of(variant)]
         if missing and not options.page_only:
-            rows.add(variant, train(variant, options.folder, missing, options.jobs))
+            rows.add(variant, train(variant, options.folder, missing, options.jobs, trainer))
             print(f"{variant.data}, {variant.name}: {ROWS}", flush=True)
     write_page(variants, rows, list(seeds))
     print(PAGE)

@@ -3,8 +3,9 @@
 from typing import get_args
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
+from sqdr.circuit import ReuploadCircuit
 from sqdr.experiment.options import Variant
 from sqdr.model import SQDR_CNN
 from sqdr.validation import argument_error
@@ -13,30 +14,38 @@ from sqdr.validation import argument_error
 class WireMLP(nn.Sequential):
     """A small tanh network for each wire, in the place and of the size of the circuit.
 
-    Each wire has weights of its own and sees its own three angles, as in a circuit without
-    entanglement. A layer from all angles to all wires would be no fair rival: the circuit's few
-    parameters would leave it one or two hidden units for all wires together. With h hidden units a wire
-    has 5 h + 1 parameters, and h is chosen for 5 h + 1 to come as close as it can to the circuit's 3
-    for each block; with two blocks both have 6.
+    Each wire has weights of its own and sees its own angles, as in a circuit without entanglement. A
+    layer from all angles to all wires would be no fair rival: the circuit's few parameters would leave
+    it one or two hidden units for all wires together. With f angles, h hidden units and o outputs a
+    wire has h (f + 1 + o) + o parameters, and h is chosen for these to come as close as they can to the
+    circuit's; in the published circuit of two blocks both are 6.
 
     Args:
-        n_wires (int): number of wires.
-        n_blocks (int): number of blocks of the circuit that it stands for.
+        circuit (ReuploadCircuit): that it stands for, with as many outputs for each wire.
 
     Shape:
-        angles (Tensor of shape (batch, 3 * n_wires)): in radians.
-        returns (Tensor of shape (batch, n_wires)): in place of the expectation values, but unbounded.
+        angles (Tensor of shape (batch, n_features)): in radians, in the order of the circuit's.
+        returns (Tensor of shape (batch, n_outputs)): in place of the expectation values, but unbounded,
+            and wire by wire.
     """
 
-    def __init__(self, n_wires: int, n_blocks: int) -> None:
-        n_hidden = max(1, round((3 * n_blocks - 1) / 5)) * n_wires
+    def __init__(self, circuit: ReuploadCircuit) -> None:
+        n_wires, n_features, n_outputs = circuit.n_wires, circuit.n_features, circuit.n_outputs
+        of_wire, from_wire = n_features // n_wires, n_outputs // n_wires
+        n_parameters = sum(tensor.numel() for tensor in circuit.trained_tensors()) / n_wires
+        n_hidden = max(1, round((n_parameters - from_wire) / (of_wire + 1 + from_wire))) * n_wires
         super().__init__(
-            nn.Unflatten(1, (3 * n_wires, 1)),
-            nn.Conv1d(3 * n_wires, n_hidden, kernel_size=1, groups=n_wires),
+            nn.Conv1d(n_features, n_hidden, kernel_size=1, groups=n_wires),
             nn.Tanh(),
-            nn.Conv1d(n_hidden, n_wires, kernel_size=1, groups=n_wires),
+            nn.Conv1d(n_hidden, n_outputs, kernel_size=1, groups=n_wires),
             nn.Flatten(),
         )
+        self._shape = circuit.ansatz.n_inputs, n_wires
+
+    def forward(self, angles: Tensor) -> Tensor:
+        by_wire = angles.unflatten(1, (*self._shape, -1)).transpose(1, 2).reshape(*angles.shape, 1)
+        values: Tensor = super().forward(by_wire)
+        return values
 
 
 def make_twin(model: SQDR_CNN, circuit: Variant) -> SQDR_CNN:
@@ -53,7 +62,7 @@ def make_twin(model: SQDR_CNN, circuit: Variant) -> SQDR_CNN:
 
     Raises:
         ValueError: if `circuit` is none of these, or "none" for a model without a head, or "mlp" for a
-            circuit that has not three features and one output a wire, or if the model has no circuit.
+            circuit without as many outputs for each wire, or if the model has no circuit.
     """
     if circuit not in get_args(Variant):
         raise argument_error("circuit", f"be one of {', '.join(get_args(Variant))}", f"is {circuit!r}")
@@ -62,17 +71,16 @@ def make_twin(model: SQDR_CNN, circuit: Variant) -> SQDR_CNN:
         raise argument_error("model", "have its circuit", f"has a {type(model.circuit).__name__}")
     if circuit == "none" and model.head_name == "none":
         raise argument_error("circuit", 'not be "none" for a model with head="none"', "is")
-    n_wires, n_blocks = quantum.n_wires, quantum.n_blocks
-    if circuit == "mlp" and (quantum.n_features, quantum.n_outputs) != (3 * n_wires, n_wires):
-        but = f"it has {quantum.n_features} and {quantum.n_outputs} on {n_wires} wires"
-        raise argument_error("circuit", 'have 3 features and 1 output a wire for "mlp"', but)
+    if circuit == "mlp" and quantum.n_outputs % quantum.n_wires:
+        but = f"they are {quantum.n_outputs} of {quantum.n_wires} wires"
+        raise argument_error("observables", 'be as many for each wire for circuit "mlp"', but)
     with torch.random.fork_rng(devices=[]):
         match circuit:
             case "frozen":
                 for tensor in quantum.trained_tensors():
                     tensor.requires_grad_(False)
             case "mlp":
-                model.circuit = WireMLP(n_wires, n_blocks).to(quantum.weights)
+                model.circuit = WireMLP(quantum).to(quantum.weights)
             case "none":
                 reads_angles = nn.Linear(quantum.n_features, model.num_class).to(quantum.weights)
                 model.circuit = nn.Identity()

@@ -5,6 +5,7 @@ import pytest
 import torch
 from torch import nn
 
+import sqdr
 from sqdr.experiment.options import ModelOptions, NoiseOptions
 from sqdr.experiment.training.preparation import build_model, count_parameters
 from sqdr.experiment.training.twins import WireMLP, make_twin
@@ -32,15 +33,37 @@ def test_trainable_parameters_in_the_circuit_s_place(circuit, parameters):
 
 @pytest.mark.parametrize(("n_blocks", "n_hidden"), [(1, 1), (2, 1), (3, 2), (4, 2), (5, 3), (20, 12)])
 def test_the_mlp_has_the_size_of_the_circuit(n_blocks, n_hidden):
-    n_parameters = count_parameters(WireMLP(7, n_blocks))
+    n_parameters = count_parameters(WireMLP(sqdr.create_circuit("native", 7, n_blocks)))
     assert n_parameters == 7 * (5 * n_hidden + 1)
     nearest = min((5 * n + 1 for n in range(1, 20)), key=lambda size: abs(size - 3 * n_blocks))
     assert n_parameters == 7 * nearest
 
 
+MEMBER = {"encoding": "XY", "inputs": "split", "scaling": True, "observables": ["Z0", "Z1", "X0", "X1"]}
+
+
+def test_the_mlp_of_a_member_has_its_features_outputs_and_size():
+    circuit = sqdr.create_circuit("native", 2, 2, **MEMBER)
+    mlp = WireMLP(circuit)
+    assert mlp(torch.rand(3, circuit.n_features)).shape == (3, circuit.n_outputs)
+    n_trained = 2 * (6 + 4)  # weights and scales; of 7 h + 2 a wire, 9 is nearest to 10
+    assert n_trained == sum(tensor.numel() for tensor in circuit.trained_tensors())
+    assert count_parameters(mlp) == 2 * 9
+
+
+def test_the_mlp_of_a_member_reads_each_wire_s_own_angles_of_all_blocks():
+    circuit = sqdr.create_circuit("native", 2, 2, **MEMBER)
+    angles = torch.rand(1, 8, requires_grad=True)
+    WireMLP(circuit)(angles)[0, :2].sum().backward()  # those of wire 0
+    block_0, block_1 = angles.grad[0].reshape(2, 2, 2)
+    for of_block in (block_0, block_1):
+        assert of_block[0].all()
+        assert not of_block[1].any()
+
+
 def test_the_mlp_is_a_tanh_network_of_each_wire_s_own_angles():
     torch.manual_seed(0)
-    mlp, angles = WireMLP(2, 3), torch.randn(5, 6)
+    mlp, angles = WireMLP(sqdr.create_circuit("native", 2, 3)), torch.randn(5, 6)
     weights, biases, out_weights, out_biases = (p.detach().numpy() for p in mlp.parameters())
     expected = np.zeros((5, 2))
     for image, wire, unit in np.ndindex(5, 2, 2):
@@ -95,7 +118,7 @@ def test_the_head_reads_the_angles_of_a_member():
         ("none", {"head": "none"}, 'Argument `head` must not be "none" for circuit "none", but is.'),
         ("mlp", {"noise": NoiseOptions({"BitFlip": 0.1})}, 'must be empty for circuit "mlp"'),
         ("none", {"noise": NoiseOptions(readout_error=0.1)}, 'must be empty for circuit "none"'),
-        ("mlp", {"observables": ["Z0"]}, 'must have 3 features and 1 output a wire for "mlp"'),
+        ("mlp", {"observables": ["Z0"]}, 'must be as many for each wire for circuit "mlp", but they are 1'),
     ],
 )
 def test_refused(circuit, options, message):
