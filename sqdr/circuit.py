@@ -316,7 +316,7 @@ class ReuploadCircuit(nn.Module, ABC):
             Tensor of shape (..., n_outputs)
         """
         dtype = working_dtype(angles, weights)
-        inputs = self.rows_of(angles, scales, dtype), weights.to(dtype)
+        inputs = self.rows_of(angles, scales, dtype), in_dtype(weights, dtype)
         device = angles.device.type
         # What has no numbers has no autocast either, and torch refuses to be asked.
         if device != "meta" and torch.is_autocast_enabled(device):
@@ -330,14 +330,14 @@ class ReuploadCircuit(nn.Module, ABC):
             raise argument_error("expectation_values", must, f"returns {tuple(values.shape)}")
         if angles.dim() != 2:
             values = values.reshape(*angles.shape[:-1], shape[1])
-        return values.to(angles.dtype)
+        return in_dtype(values, angles.dtype)
 
     def rows_of(self, angles: Tensor, scales: Tensor | None, dtype: torch.dtype) -> Tensor:
         """Angles (..., n_features) in the form that `expectation_values` takes, scaled, in a dtype."""
         ansatz = self._ansatz
         of_wires = ansatz.n_wires, len(ansatz.encoding)
         if not ansatz.differs_between_blocks:
-            return angles.reshape(-1, *of_wires).to(dtype)
+            return in_dtype(angles.reshape(-1, *of_wires), dtype)
         in_blocks = angles.reshape(-1, ansatz.n_inputs, *of_wires).to(dtype)
         if scales is not None:
             in_blocks = in_blocks * scales.to(dtype)
@@ -761,8 +761,15 @@ def _with_three_axes(strength: Tensor) -> Tensor:
 
 def working_dtype(angles: Tensor, weights: Tensor) -> torch.dtype:
     """The higher precision of the two, single at least."""
-    dtype = torch.promote_types(angles.dtype, weights.dtype)
+    dtype = angles.dtype
+    if dtype != weights.dtype:
+        dtype = torch.promote_types(dtype, weights.dtype)
     return torch.float32 if dtype in (torch.float16, torch.bfloat16) else dtype
+
+
+def in_dtype(tensor: Tensor, dtype: torch.dtype) -> Tensor:
+    """As `Tensor.to`, which takes its time even where there is nothing to do."""
+    return tensor if tensor.dtype == dtype else tensor.to(dtype)
 
 
 def checked_range(init_mode: str, init_range: Sequence[float]) -> tuple[float, float]:

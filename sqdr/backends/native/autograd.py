@@ -35,6 +35,11 @@ def evaluate(evaluation: Evaluation, *inputs: Tensor) -> Tensor:
     """
     if is_traced() or is_transformed(inputs):
         return evaluation.function(*inputs)
+    return evaluate_plain(evaluation, *inputs)
+
+
+def evaluate_plain(evaluation: Evaluation, *inputs: Tensor) -> Tensor:
+    """As `evaluate`, of tensors for which `are_plain` holds, outside of compiled code."""
     if torch.is_grad_enabled() and any(tensor.requires_grad for tensor in inputs):
         value: Tensor = _Node.apply(evaluation, *inputs)
         return value

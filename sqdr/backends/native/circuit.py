@@ -13,6 +13,7 @@ from sqdr.backends.native.autograd import (
     Tensors,
     are_plain,
     evaluate,
+    evaluate_plain,
     is_traced,
     is_transformed,
 )
@@ -24,6 +25,7 @@ from sqdr.backends.native.two_blocks import TwoBlocks
 from sqdr.backends.native.unentangled import Unentangled
 from sqdr.backends.words import Readout
 from sqdr.circuit import FAMILY_CAPABILITIES, Capability, ReuploadCircuit, working_dtype
+from sqdr.memory import UNCHECKED_BYTES
 from sqdr.noise import NoiseModel, Number
 from sqdr.validation import argument_error, check_boolean, check_real_tensor
 
@@ -87,8 +89,11 @@ class NativeCircuit(ReuploadCircuit):
         self._compile = compile
         self._compiled: Compiled | None = None
         self._kernels: Evaluation | None = None
+        self._shapes = tuple(self.ansatz.shapes().items())
+        self._no_couplings = torch.empty(self.n_blocks - 1, 0, device="cpu")
         weights = self.weights
-        self.refuse_beyond_memory(1, weights.dtype, weights.device, needs_gradient=False)
+        self._most_bytes: int | None = None
+        super().refuse_beyond_memory(1, weights.dtype, weights.device, needs_gradient=False)
         self._method.tables_on(weights.device)
 
     @property
@@ -122,12 +127,15 @@ class NativeCircuit(ReuploadCircuit):
         return left_out
 
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
-        couplings = self.couplings_for(angles)
         noise = self._noise_tensors_of(self.realised_noise(angles), angles)
         of_method, of_readout = self._split(noise)
+        has_kernels = len(of_method) < N_GENERAL and self._has_kernels_for(angles, weights)
+        couplings = self._no_couplings
+        if not has_kernels or self._shape.has_couplings:
+            couplings = self.couplings_for(angles)
         inputs = angles, weights, couplings
-        if len(of_method) < N_GENERAL and self._has_kernels_for(*inputs):
-            values = evaluate(cast(Evaluation, self._kernels), *inputs, *of_method)
+        if has_kernels and (couplings is self._no_couplings or are_plain(couplings)):
+            values = evaluate_plain(cast(Evaluation, self._kernels), *inputs, *of_method)
         else:
             values = self._method.evaluate(*inputs, of_method)
         return self._with_readout(values, of_readout)
@@ -144,6 +152,16 @@ class NativeCircuit(ReuploadCircuit):
             noise = self._noise_tensors_of(self.realised_noise(rows), rows)
         return evaluate(self._compiled, angles, *self.trained_tensors(), *noise)
 
+    def refuse_beyond_memory(
+        self, samples: int, dtype: torch.dtype, device: torch.device, needs_gradient: bool
+    ) -> None:
+        if self._most_bytes is None:  # in any dtype, and by kernels or without them
+            known = (self.bytes_per_sample(torch.float64, device, needs) for needs in (False, True))
+            by_operations = torch.float64.itemsize * self._method.numbers_per_sample(True)
+            self._most_bytes = max(by_operations, *known)
+        if samples * self._most_bytes > UNCHECKED_BYTES:
+            super().refuse_beyond_memory(samples, dtype, device, needs_gradient)
+
     def bytes_per_sample(self, dtype: torch.dtype, device: torch.device, needs_gradient: bool) -> int:
         by_kernels = needs_gradient and device.type == "cpu" and self._may_use_kernels()
         if by_kernels:
@@ -154,8 +172,8 @@ class NativeCircuit(ReuploadCircuit):
         return self._method.smaller_circuit()
 
     def __getstate__(self) -> dict[str, Any]:
-        made_anew: dict[str, Any] = {"_compiled": None, "_fixed_noise": {}, "_kernels": None}
-        return self.__dict__ | made_anew
+        made_anew: dict[str, Any] = {"_compiled": None, "_kernels": None, "_most_bytes": None}
+        return self.__dict__ | made_anew | {"_fixed_noise": {}}
 
     def _has_kernels_for(self, *inputs: Tensor) -> bool:
         """Whether kernels give what is asked for: numbers on the CPU, and first gradients."""
@@ -177,7 +195,7 @@ class NativeCircuit(ReuploadCircuit):
 
     def _check_trained(self) -> None:
         """ValueError if others were set, by which kernels would read beyond their memory."""
-        for name, shape in self.ansatz.shapes().items():
+        for name, shape in self._shapes:
             tensor = getattr(self, name)
             check_real_tensor(name, tensor)
             if tensor.shape != shape:

@@ -43,8 +43,8 @@ class WireMLP(nn.Sequential):
         self._shape = circuit.ansatz.n_inputs, n_wires
 
     def forward(self, angles: Tensor) -> Tensor:
-        by_wire = angles.unflatten(1, (*self._shape, -1)).transpose(1, 2).reshape(*angles.shape, 1)
-        values: Tensor = super().forward(by_wire)
+        by_wire = angles.reshape(len(angles), *self._shape, -1).transpose(1, 2)
+        values: Tensor = super().forward(by_wire.reshape(*angles.shape, 1))  # type: ignore[no-untyped-call]
         return values
 
 

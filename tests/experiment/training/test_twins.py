@@ -118,7 +118,11 @@ def test_the_head_reads_the_angles_of_a_member():
         ("none", {"head": "none"}, 'Argument `head` must not be "none" for circuit "none", but is.'),
         ("mlp", {"noise": NoiseOptions({"BitFlip": 0.1})}, 'must be empty for circuit "mlp"'),
         ("none", {"noise": NoiseOptions(readout_error=0.1)}, 'must be empty for circuit "none"'),
-        ("mlp", {"observables": ["Z0"]}, 'must be as many for each wire for circuit "mlp", but they are 1'),
+        (
+            "mlp",
+            {"observables": ["Z0"]},
+            'must be as many for each wire for circuit "mlp", but they are 1',
+        ),
     ],
 )
 def test_refused(circuit, options, message):

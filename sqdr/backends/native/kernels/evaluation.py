@@ -1,5 +1,6 @@
 """Circuits by kernels: what is the same for every method."""
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -61,6 +62,7 @@ class KernelEvaluation(ABC):
         self.method = method
         self.shape = method.shape
         self.known_noise: tuple[Tensor | None, Array] = None, np.empty(0)
+        self._constants: dict[np.dtype[Any], _Constants] = {}
         #: Those that are measured as Z, one after the other, behind a quarter turn.
         self.letters = ("Z",) if self.gives_words() else self.shape.letters
         #: Places of words and their wires, for each letter; None if values are those of words in order.
@@ -121,23 +123,26 @@ class KernelEvaluation(ABC):
         """Whether each of so many samples is to be a tile of its own."""
         return False
 
+    def constants(self, dtype: np.dtype[Any]) -> "_Constants":
+        """What is the same for every batch of a dtype."""
+        if dtype not in self._constants:
+            self._constants[dtype] = _Constants(self.method, dtype)
+        return self._constants[dtype]
+
     def function(self, *inputs: Tensor) -> Tensor:
         return self.method.values(*inputs)
 
     def forward(self, *inputs: Tensor, keep: bool) -> tuple[Tensor, Tensors]:
-        angles = inputs[0]
         batch = _Batch(self, *inputs)
         letters = self.letters
-        values = angles.new_empty(batch.size, len(self.shape.words))
-        into = values.numpy()
+        values = np.empty((batch.size, len(self.shape.words)), batch.dtype)
         numbers = self.kept_numbers() if keep else 0
-        kept = [batch.empty_to_keep(numbers) for _ in letters] if numbers else []
-        arrays = [tensor.numpy() for tensor in kept] if kept else [None] * len(letters)
+        arrays = [batch.empty_to_keep(numbers) if numbers else None for _ in letters]
 
         def part(start: int, stop: int) -> None:
             of_weights = batch.empty_of_weights()
             for tiles, samples in batch.groups(start, stop):
-                _, quaternions = batch.rotated(samples, of_weights, tiles.start == start)
+                _, quaternions = batch.rotated(tiles, samples, of_weights, tiles.start == start)
                 noise = batch.noise_of(samples)
                 alone = samples.stop - samples.start if batch.alone else 0
                 for letter, array in zip(letters, arrays, strict=True):
@@ -145,10 +150,10 @@ class KernelEvaluation(ABC):
                     turned = self._turned(quaternions, letter)
                     given = Given(self.noise_for(letter, noise), batch.turns, alone)
                     found = self.values_of(turned, given, own)
-                    self._put(found, letter, into[samples])
+                    self._put(found, letter, values[samples])
 
         batch.in_parallel(part)
-        return values, kept
+        return torch.from_numpy(values), [torch.from_numpy(each) for each in arrays if each is not None]
 
     def backward(
         self, grad: Tensor, inputs: Tensors, kept: Tensors, needed: Sequence[bool]
@@ -156,20 +161,21 @@ class KernelEvaluation(ABC):
         angles, weights, couplings, noise = inputs
         batch = _Batch(self, *inputs)
         letters = self.letters
-        of_wires = [self._of_wires(_rows(grad, len(self.shape.words)), letter) for letter in letters]
+        grad_rows = _rows(grad, len(self.shape.words))
+        of_wires = [self._of_wires(grad_rows, letter) for letter in letters]
         nothing = np.empty((batch.size, 0, 0), batch.dtype)
-        arrays = [tensor.numpy() for tensor in kept] if kept else [nothing] * len(letters)
-        grad_angles = np.empty_like(batch.angles)
-        grad_noise = np.zeros((len(noise) * self.shape.n_wires, noise.shape[1]), batch.dtype)
+        arrays = [tensor.numpy() for tensor in kept] or [nothing] * len(letters)
+        grad_angles = np.empty_like(batch.rows)
+        grad_noise: Any = np.zeros(batch.shape_of_noise, batch.dtype) if needed[3] else None
 
         def part(start: int, stop: int) -> tuple[Any, Any, Any]:
             of_turns = np.zeros((batch.turns.size, batch.width), batch.dtype)
             of_weights = batch.empty_of_weights()
             grad_weights, sums_of_weights = np.empty_like(batch.weights), np.zeros_like(of_weights)
-            room = batch.empty_room()
             of_noise: Any = 0
             for tiles, samples in batch.groups(start, stop):
-                own_angles, quaternions = batch.rotated(samples, of_weights, tiles.start == start)
+                is_first, is_last = tiles.start == start, tiles.stop == stop
+                own_angles, quaternions = batch.rotated(tiles, samples, of_weights, is_first)
                 own_noise = batch.noise_of(samples)
                 sums = np.zeros_like(own_noise) if needed[3] else own_noise[:, :0]
                 alone = samples.stop - samples.start if batch.alone else 0
@@ -177,7 +183,7 @@ class KernelEvaluation(ABC):
                 for letter, rows, array in zip(letters, of_wires, arrays, strict=True):
                     own = array[samples if batch.alone else tiles]
                     noise_here = self.noise_for(letter, own_noise)
-                    of_letter = np.zeros_like(noise_here) if needed[3] else noise_here[:, :0]
+                    of_letter = np.zeros_like(noise_here) if needed[3] else sums
                     turned = self._turned(quaternions, letter)
                     by_wires = tiled(rows[samples])
                     given = Given(noise_here, batch.turns, alone)
@@ -188,32 +194,31 @@ class KernelEvaluation(ABC):
                     found = of_these if found is None else found + of_these
                     if needed[3]:
                         self.add_noise_gradient(letter, of_letter, sums)
-                of_tiles = np.empty_like(own_angles)
-                own_weights = grad_weights if tiles.stop == stop else grad_weights[:0]
-                arguments = found, sums_of_weights, of_tiles, own_weights
-                rotations_backward(own_angles, batch.weights, *batch.axes, room, of_weights, *arguments)
-                untile(of_tiles, grad_angles[samples])
+                arguments = of_weights, found, sums_of_weights, grad_angles[samples]
+                own_weights = grad_weights if is_last else grad_weights[:0]
+                rotations_backward(own_angles, batch.weights, *batch.axes, *arguments, own_weights)
                 if needed[3] and batch.noise_differs:
                     untile(sums, grad_noise.T[samples])
                 elif needed[3]:
                     of_noise = of_noise + sums[0].sum(1, keepdims=True)
-            return grad_weights[:, 0], of_noise, of_turns.sum(1).reshape(batch.turns.shape)
+            return grad_weights, of_noise, of_turns
 
         parts = batch.in_parallel(part)
-        of_weights = sum(of_weights for of_weights, _, _ in parts)
+        of_weights = _sum([of_weights for of_weights, _, _ in parts])
         grads = [
             _as_given(grad_angles, angles),
-            torch.from_numpy(of_weights).reshape(weights.shape),
+            torch.from_numpy(of_weights.reshape(weights.shape)),
             None,
             None,
         ]
         if needed[2]:
-            by_cosine, by_sine = sum(of_turns for _, _, of_turns in parts)
+            of_turns = _sum([of_turns for _, _, of_turns in parts]).sum(1)
+            by_cosine, by_sine = of_turns.reshape(batch.turns.shape)
             cosines, sines = batch.turns
             of_couplings = torch.from_numpy(cosines * by_sine - sines * by_cosine)
             grads[2] = of_couplings.reshape(couplings.shape)
         if needed[3]:
-            grad_noise += sum(of_noise for _, of_noise, _ in parts)
+            grad_noise += _sum([of_noise for _, of_noise, _ in parts])
             of_numbers = torch.from_numpy(grad_noise).reshape(len(noise), self.shape.n_wires, -1)
             grads[3] = of_numbers.transpose(1, 2)
         return grads
@@ -249,6 +254,19 @@ class KernelEvaluation(ABC):
         return found
 
 
+class _Constants:
+    """What is the same for every batch of a dtype."""
+
+    def __init__(self, method: Method, dtype: np.dtype[Any]) -> None:
+        ansatz = method.shape.ansatz
+        self.axes = _numbers_of(ansatz.encoding), _numbers_of(ansatz.rotation)
+        self.width = n_lanes(dtype)
+        self.of_weights = 4 * ansatz.n_blocks * ansatz.n_wires, self.width
+        self.group = max(1, _AT_A_TIME // math.prod(self.of_weights))
+        self.at_least = max(1, _WORTH_A_THREAD // (method.multiply_adds() * self.width))
+        self.no_turns = np.empty((2, 0), dtype)
+
+
 class _Batch:
     """The inputs as arrays, cut into tiles."""
 
@@ -260,92 +278,97 @@ class _Batch:
         couplings: Tensor,
         noise: Tensor,
     ) -> None:
-        ansatz = evaluation.shape.ansatz
-        self.axes = _numbers_of(ansatz.encoding), _numbers_of(ansatz.rotation)
-        by_sample = angles if angles.dim() == 3 else angles.transpose(0, 1)
-        self.angles = _rows(by_sample, angles.numel() // len(by_sample))
-        longer = max(len(ansatz.encoding), len(ansatz.rotation))
-        self.size, self.dtype = len(self.angles), self.angles.dtype
-        self.width = n_lanes(self.dtype)
-        self._room = 2 * longer, self.width
+        by_sample = _array(angles)
+        if by_sample.ndim == 4:
+            by_sample = by_sample.swapaxes(0, 1)
+        self.size, self.dtype = len(by_sample), by_sample.dtype
+        self.rows = np.ascontiguousarray(by_sample).reshape(self.size, -1)
+        self._constants = constants = evaluation.constants(self.dtype)
+        self.axes, self.width = constants.axes, constants.width
         self.n_tiles = -(-self.size // self.width)
-        self.weights = _first_lane(_rows(weights, weights.numel())[0], self.width)
-        of_pairs = _rows(couplings, max(1, couplings.numel()))
-        self.turns = np.stack((np.cos(of_pairs), np.sin(of_pairs))).reshape(2, -1)
+        self.weights = _array(weights).reshape(-1)
+        self.turns = constants.no_turns
+        if evaluation.shape.has_couplings:
+            of_pairs = _array(couplings).reshape(-1)
+            self.turns = np.stack((np.cos(of_pairs), np.sin(of_pairs)))
         self.alone = evaluation.takes_samples_alone(self.size)
-        self.noise_differs = noise.shape[1] > 1
         known, tile = evaluation.known_noise
-        if self.noise_differs:
-            self.noise = _rows(noise.permute(1, 0, 2), noise.shape[0] * noise.shape[2])
-        elif known is noise:
-            self.noise = tile
+        if known is noise:
+            self.noise, self.noise_differs = tile, False
         else:
-            self.noise = np.repeat(_rows(noise, 1), self.width, 1)[None]
-            if not noise.requires_grad:
-                evaluation.known_noise = noise, self.noise
-        self._n_numbers = 4 * ansatz.n_blocks * ansatz.n_wires
-        self._group = max(1, _AT_A_TIME // (self._n_numbers * self.width))
-        cost = evaluation.method.multiply_adds() * self.width
-        self._at_least = max(1, _WORTH_A_THREAD // cost)
+            self._take(noise, evaluation)
+
+    def _take(self, noise: Tensor, evaluation: KernelEvaluation) -> None:
+        numbers, n_samples, n_wires = noise.shape
+        self.noise_differs = n_samples > 1
+        self.shape_of_noise = numbers * n_wires, n_samples
+        by_sample = np.ascontiguousarray(_array(noise).swapaxes(0, 1)).reshape(n_samples, -1)
+        if self.noise_differs:
+            self.noise = by_sample
+            return
+        self.noise = np.repeat(by_sample.T, self.width, 1)[None]
+        if not noise.requires_grad:
+            evaluation.known_noise = noise, self.noise
 
     def in_parallel(self, part: Any) -> list[Any]:
         """Results of `part(start, stop)` for ranges of tiles, one for each thread."""
-        if self.n_tiles < 2 * self._at_least:
+        at_least = self._constants.at_least
+        if self.n_tiles < 2 * at_least:
             return [part(0, self.n_tiles)]
-        return in_parallel(part, self.n_tiles, self._at_least)
+        return in_parallel(part, self.n_tiles, at_least)
 
     def groups(self, start: int, stop: int) -> Iterator[tuple[slice, slice]]:
         """A few tiles at a time, and the samples in them."""
-        for first in range(start, stop, self._group):
-            last = min(first + self._group, stop)
-            end = min(last * self.width, self.size)
-            yield slice(first, last), slice(first * self.width, end)
-
-    def empty_room(self) -> Array:
-        return np.empty(self._room, self.dtype)
+        width, group = self.width, self._constants.group
+        for first in range(start, stop, group):
+            last = min(first + group, stop)
+            yield slice(first, last), slice(first * width, min(last * width, self.size))
 
     def empty_of_weights(self) -> Array:
-        return np.empty((self._n_numbers, self.width), self.dtype)
+        return np.empty(self._constants.of_weights, self.dtype)
 
-    def rotated(self, samples: slice, of_weights: Array, is_first: bool) -> tuple[Array, Array]:
+    def rotated(
+        self, tiles: slice, samples: slice, of_weights: Array, is_first: bool
+    ) -> tuple[Array, Array]:
         """Tiles of the angles, and the quaternions of all blocks; those of the weights at first."""
-        angles = tiled(self.angles[samples])
-        quaternions = np.empty((len(angles), *of_weights.shape), self.dtype)
+        rows, n_tiles = self.rows[samples], tiles.stop - tiles.start
+        angles = np.empty((n_tiles, rows.shape[1], self.width), self.dtype)
+        quaternions = np.empty((n_tiles, *of_weights.shape), self.dtype)
         weights = self.weights if is_first else self.weights[:0]
-        rotations(angles, weights, *self.axes, self.empty_room(), of_weights, quaternions)
+        rotations(rows, weights, *self.axes, angles, of_weights, quaternions)
         return angles, quaternions
 
     def noise_of(self, samples: slice) -> Array:
         return tiled(self.noise[samples]) if self.noise_differs else self.noise
 
-    def empty_to_keep(self, numbers: int) -> Tensor:
+    def empty_to_keep(self, numbers: int) -> Array:
         if self.alone:
-            shape = self.size, numbers // self.width, self.width
-        else:
-            shape = self.n_tiles, numbers, self.width
-        return torch.from_numpy(np.empty(shape, self.dtype))
+            return np.empty((self.size, numbers // self.width, self.width), self.dtype)
+        return np.empty((self.n_tiles, numbers, self.width), self.dtype)
+
+
+def _array(tensor: Tensor) -> Array:
+    """The numbers of a tensor, one after the other."""
+    return np.ascontiguousarray(tensor.numpy(force=True))
 
 
 def _rows(tensor: Tensor, numbers: int) -> Array:
     """A tensor as a contiguous array of two axes, the second of so many numbers."""
-    rows: Array = tensor.detach().resolve_neg().contiguous().numpy().reshape(-1, numbers)
-    return rows
+    return _array(tensor).reshape(-1, numbers)
+
+
+def _sum(parts: list[Any]) -> Any:
+    return parts[0] if len(parts) == 1 else sum(parts)
 
 
 def _as_given(rows: Array, angles: Tensor) -> Tensor:
     """Rows for each sample, in the shape of the angles (..., batch, n_wires, letters)."""
-    found = torch.from_numpy(rows)
-    if angles.dim() == 3:
-        return found.reshape(angles.shape)
-    return found.reshape(angles.transpose(0, 1).shape).transpose(0, 1)
+    shape = angles.shape
+    if len(shape) == 3:
+        return torch.from_numpy(rows.reshape(shape))
+    return torch.from_numpy(rows.reshape(shape[1], shape[0], *shape[2:]).swapaxes(0, 1))
 
 
 @cache
 def _numbers_of(axes: str) -> Array:
     return np.array(["XYZ".index(axis) for axis in axes])
-
-
-def _first_lane(numbers: Array, width: int) -> Array:
-    lanes = np.zeros((len(numbers), width), numbers.dtype)
-    lanes[:, 0] = numbers
-    return lanes

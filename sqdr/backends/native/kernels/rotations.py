@@ -6,42 +6,49 @@ Axes are arrays of the numbers 0, 1 and 2 for X, Y and Z, in the order in which 
 
 from typing import Any
 
-from sqdr.backends.native.kernels.tiles import Array
+import numpy as np
+
+from sqdr.backends.native.kernels.tiles import Array, pack, unpack
 from sqdr.compilation import kernel
 from sqdr.vectors import cosine_and_sine, load, spread, store, zeros_of
 
 
 @kernel
 def rotations(
-    angles: Array,
+    rows: Array,
     weights: Array,
     encoding: Array,
     rotation: Array,
-    room: Array,
+    angles: Array,
     of_weights: Array,
     quaternions: Array,
 ) -> None:
     """Those of the data, then those of the weights.
 
     Args:
-        angles (Array of shape (tiles, letters of encoding * n_turned, width)): in radians, by wire, or
-            by block and wire where blocks differ.
-        weights (Array of shape (letters of rotation * n_blocks * n_wires, width)): in radians, by block
-            and wire; the first column counts. Without rows if their quaternions are there already.
+        rows (Array of shape (samples, letters of encoding * n_turned)): angles of the data in radians,
+            by wire, or by block and wire where blocks differ.
+        weights (Array of shape (letters of rotation * n_blocks * n_wires,)): in radians, by block and
+            wire. Empty if their quaternions are there already.
         encoding, rotation (integer Arrays): axes.
-        room (Array of shape (2 * letters of the longer word, width))
+        angles (Array of shape (tiles, letters of encoding * n_turned, width)): the rows, to be written.
         of_weights (Array of shape (4 * n_blocks * n_wires, width)): their quaternions, to be written.
         quaternions (Array of shape (tiles, 4 * n_blocks * n_wires, width)): to be written.
     """
     n_turned, n_rotations = angles.shape[1] // len(encoding), len(of_weights) // 4
+    width = angles.shape[2]
+    room = np.empty((2 * max(len(encoding), len(rotation)), width), angles.dtype)
+    own = np.empty((len(rotation), width), angles.dtype)
     for place in range(len(weights) // len(rotation)):
-        w, x, y, z = _quaternion(weights, place, rotation, room)
+        _spread(weights, place, own)
+        w, x, y, z = _quaternion(own, 0, rotation, room)
         store(of_weights, 4 * place, w)
         store(of_weights, 4 * place + 1, x)
         store(of_weights, 4 * place + 2, y)
         store(of_weights, 4 * place + 3, z)
     for tile in range(len(angles)):
         into = quaternions[tile]
+        pack(rows, tile, angles[tile])
         for turned in range(n_turned):
             w, x, y, z = _quaternion(angles[tile], turned, encoding, room)
             for row in range(4 * turned, 4 * n_rotations, 4 * n_turned):
@@ -59,26 +66,30 @@ def rotations_backward(
     weights: Array,
     encoding: Array,
     rotation: Array,
-    room: Array,
     of_weights: Array,
     grad: Array,
     sums: Array,
-    grad_angles: Array,
+    grad_rows: Array,
     grad_weights: Array,
 ) -> None:
     """Gradients by angles and weights, given that of the quaternions.
 
     Args:
-        angles, weights, encoding, rotation, room, of_weights (Arrays): as in `rotations`, which has
-            written the last.
+        angles, weights, encoding, rotation, of_weights (Arrays): as in `rotations`, which has written
+            the first and the last.
         grad (Array): of the shape of the quaternions.
         sums (Array): of the shape of `of_weights`; the gradient by it is added.
-        grad_angles, grad_weights (Arrays): to be written; in the latter, which may have no rows if more
-            is to be added to `sums`, the first column counts.
+        grad_rows (Array of shape (samples, letters of encoding * n_turned)): to be written.
+        grad_weights (Array): of the shape of the weights, to be written; or empty if more is to be
+            added to `sums` first.
     """
     n_turned, n_rotations = angles.shape[1] // len(encoding), len(of_weights) // 4
     width = angles.shape[2]
     none = zeros_of(angles)
+    room = np.empty((2 * max(len(encoding), len(rotation)), width), angles.dtype)
+    grad_angles = np.empty(angles.shape[1:], angles.dtype)
+    own = np.empty((len(rotation), width), angles.dtype)
+    grad_own = np.empty_like(own)
     for tile in range(len(angles)):
         of = grad[tile]
         for turned in range(n_turned):
@@ -97,7 +108,8 @@ def rotations_backward(
                 store(sums, row + 2, load(sums, row + 2) + w * i - y * g + z * h - x * j)
                 store(sums, row + 3, load(sums, row + 3) + w * j - z * g - y * h + x * i)
             found = w, x, y, z, grad_w, grad_x, grad_y, grad_z
-            _gradient(turned, encoding, room, *found, grad_angles[tile])
+            _gradient(turned, encoding, room, *found, grad_angles)
+        unpack(grad_angles, tile, grad_rows)
     if len(grad_weights) == 0:
         return
     for row in range(4 * n_rotations):
@@ -105,9 +117,12 @@ def rotations_backward(
             sums[row, 0] += sums[row, lane]
     for place in range(n_rotations):
         row = 4 * place
-        w, x, y, z = _quaternion(weights, place, rotation, room)
+        _spread(weights, place, own)
+        w, x, y, z = _quaternion(own, 0, rotation, room)
         g, h, i, j = load(sums, row), load(sums, row + 1), load(sums, row + 2), load(sums, row + 3)
-        _gradient(place, rotation, room, w, x, y, z, g, h, i, j, grad_weights)
+        _gradient(0, rotation, room, w, x, y, z, g, h, i, j, grad_own)
+        for letter in range(len(rotation)):
+            grad_weights[place * len(rotation) + letter] = grad_own[letter, 0]
 
 
 @kernel
@@ -128,6 +143,13 @@ def quarter_turn(quaternions: Array, n_wires: int, axis: int, sign: int, into: A
             store(to, row + 1, x)
             store(to, row + 2, y)
             store(to, row + 3, z)
+
+
+@kernel
+def _spread(weights: Array, place: int, into: Array) -> None:
+    """Write the weights of a rotation (Array of shape (letters, width)), each in all lanes."""
+    for letter in range(len(into)):
+        store(into, letter, spread(weights[place * len(into) + letter]))
 
 
 @kernel

@@ -19,13 +19,15 @@ def tiled(rows: Array) -> Array:
     """Samples (batch, numbers) as tiles (tiles, numbers, width)."""
     width = n_lanes(rows.dtype)
     tiles = np.empty((-(-len(rows) // width), rows.shape[1], width), rows.dtype)
-    _pack(rows, tiles)
+    _pack_all(rows, tiles)
     return tiles
 
 
+@kernel
 def untile(tiles: Array, rows: Array) -> None:
     """Write tiles (tiles, numbers, width) as samples (batch, numbers)."""
-    _unpack(tiles, rows)
+    for tile in range(len(tiles)):
+        unpack(tiles[tile], tile, rows)
 
 
 def each_alone(tiles: Array, size: int) -> Array:
@@ -41,22 +43,28 @@ def add_to(rows: Array, row: int, vector: Any) -> None:
 
 
 @kernel
-def _pack(rows: Array, tiles: Array) -> None:
-    batch, width = len(rows), tiles.shape[2]
-    for tile in range(len(tiles)):
-        first = tile * width
-        for lane in range(width):
-            for number in range(tiles.shape[1]):
-                if first + lane < batch:
-                    tiles[tile, number, lane] = rows[first + lane, number]
-                else:
-                    tiles[tile, number, lane] = 0
+def pack(rows: Array, tile: int, into: Array) -> None:
+    """Write the samples of a tile (Array of shape (numbers, width)), among those of all."""
+    width = into.shape[1]
+    first = tile * width
+    for lane in range(width):
+        for number in range(len(into)):
+            if first + lane < len(rows):
+                into[number, lane] = rows[first + lane, number]
+            else:
+                into[number, lane] = 0
 
 
 @kernel
-def _unpack(tiles: Array, rows: Array) -> None:
-    width = tiles.shape[2]
-    for sample in range(len(rows)):
-        tile, lane = sample // width, sample % width
-        for number in range(rows.shape[1]):
-            rows[sample, number] = tiles[tile, number, lane]
+def unpack(of: Array, tile: int, rows: Array) -> None:
+    """Write a tile (Array of shape (numbers, width)) as its samples among all."""
+    first = tile * of.shape[1]
+    for lane in range(min(of.shape[1], len(rows) - first)):
+        for number in range(len(of)):
+            rows[first + lane, number] = of[number, lane]
+
+
+@kernel
+def _pack_all(rows: Array, tiles: Array) -> None:
+    for tile in range(len(tiles)):
+        pack(rows, tile, tiles[tile])

@@ -178,6 +178,8 @@ class TwoBlocksByKernels(KernelEvaluation):
         self._most, self._starts, self._neighbours, _ = tables
 
     def noise_for(self, letter: str, noise: Array) -> Array:
+        if len(self.letters) == 1:
+            return noise
         return np.ascontiguousarray(noise[:, self._rows_of(letter)])
 
     def add_noise_gradient(self, letter: str, grad: Array, into: Array) -> None:
