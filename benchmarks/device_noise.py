@@ -28,7 +28,7 @@ from sqdr.noise import Calibration
 
 #: Devices, and their own gates.
 SNAPSHOTS = {
-    **dict.fromkeys(("FakeTorino", "FakeMarrakesh", "FakeFez"), "CZ"),
+    **dict.fromkeys(("FakeTorino", "FakeMarrakesh", "FakeFez", "FakeKingston", "FakeBoston"), "CZ"),
     **dict.fromkeys(("FakeHanoiV2", "FakeMontrealV2"), "CX"),
     **dict.fromkeys(("FakeSherbrooke", "FakeBrisbane"), "ECR"),
 }

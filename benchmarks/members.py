@@ -26,6 +26,15 @@ MEMBERS = {
     "every pair": {"entanglement": "full"},
     "Z Z of neighbours": {"observables": [f"Z{i} Z{i + 1}" for i in range(WIRES - 1)]},
 }
+#: A Hadamard gate with the probability 0.2, as Kraus operators.
+HADAMARD = sqdr.Kraus([[[0.8**0.5, 0], [0, 0.8**0.5]], [[0.1**0.5, 0.1**0.5], [0.1**0.5, -(0.1**0.5)]]])
+#: Where there is noise at all.
+NOISY_MEMBERS = {
+    "Kraus": {"noise": sqdr.NoiseModel((*NOISE.after_rotation, HADAMARD))},
+    "noise on pairs": {
+        "noise": sqdr.NoiseModel(NOISE.after_rotation, (sqdr.TwoWireDepolarizing(0.01),))
+    },
+}
 
 
 def main() -> None:
@@ -36,8 +45,8 @@ def main() -> None:
     for n_blocks in (2, 3):
         for noise in (None, NOISE):
             steps = {
-                name: Step(sqdr.create_circuit("native", WIRES, n_blocks, noise=noise, **options))
-                for name, options in MEMBERS.items()
+                name: Step(sqdr.create_circuit("native", WIRES, n_blocks, **{"noise": noise} | options))
+                for name, options in (MEMBERS | (NOISY_MEMBERS if noise else {})).items()
             }
             for _ in range(ROUNDS):
                 # In another order each time, since some leave caches in worse a state than others.

@@ -15,12 +15,15 @@ from sqdr import (
     AmplitudeDamping,
     BitFlip,
     Depolarizing,
+    Kraus,
     NoiseModel,
     PhaseDamping,
     PhaseFlip,
+    TwoWireDepolarizing,
 )
 from sqdr.backends.native import NativeCircuit, kernels
 from sqdr.testing import reference
+from sqdr.testing.cases import COHERENT, TWO_OPERATORS
 
 NOISE = NoiseModel(
     after_rotation=(BitFlip(0.02), Depolarizing(0.03), AmplitudeDamping(0.1)),
@@ -701,6 +704,81 @@ def test_kernels_of_zz_in_causal_cones(
     options = {"entanglement": entanglement, "entangler": "ZZ", "observables": observables}
     circuit = make_circuit(n_wires, n_blocks, noise=noise, method="causal-cone", **options)
     assert_kernels_and_operations_agree(circuit, draw_angles(n_wires, 11), monkeypatch)
+
+
+OF_EACH_WIRE = np.stack([TWO_OPERATORS, (*COHERENT, np.zeros((2, 2)))] * 2)
+OF_KRAUS = [
+    NoiseModel((Kraus(TWO_OPERATORS), AmplitudeDamping(0.1))),
+    NoiseModel((BitFlip(0.1),), (Kraus(OF_EACH_WIRE), PhaseFlip(0.05))),
+    NoiseModel((Kraus(COHERENT), BitFlip(nn.Parameter(torch.tensor([0.1, 0.2, 0.3, 0.4]).double())))),
+]
+
+
+@pytest.mark.parametrize("noise", OF_KRAUS, ids=["after rotations", "after entanglers", "trained"])
+@pytest.mark.parametrize("observables", ["Z", ["Z0", "X1", "Y0"]], ids=str)
+@pytest.mark.parametrize(
+    ("method", "n_blocks", "entanglement", "entangler"),
+    [
+        ("closed-form", 2, "linear", "CZ"),
+        ("closed-form", 2, "full", "ZZ"),
+        ("closed-form", 3, "none", "CZ"),
+        ("causal-cone", 3, "linear", "CZ"),
+        ("causal-cone", 3, "linear", "ZZ"),
+        ("dense", 1, "linear", "CZ"),
+        ("dense", 3, "linear", "CZ"),
+        ("dense", 3, "linear", "ZZ"),
+    ],
+)
+def test_kernels_of_any_noise_of_wires(
+    method, n_blocks, entanglement, entangler, observables, noise, monkeypatch
+):
+    options = {"entanglement": entanglement, "entangler": entangler, "observables": observables}
+    circuit = make_circuit(4, n_blocks, noise=noise, method=method, **options)
+    assert_kernels_and_operations_agree(circuit, draw_angles(4, 11), monkeypatch)
+
+
+OF_PAIRS = [
+    NoiseModel((BitFlip(0.1),), (TwoWireDepolarizing(0.1),)),
+    NoiseModel(
+        (Kraus(TWO_OPERATORS),),
+        (
+            AmplitudeDamping([0.1, 0.2, 0.3, 0.0]),
+            TwoWireDepolarizing(0.3),
+            Kraus(TWO_OPERATORS),
+            TwoWireDepolarizing(0.05),
+            PhaseDamping(0.1),
+        ),
+    ),
+]
+
+
+@pytest.mark.parametrize("noise", OF_PAIRS, ids=["alone", "among noise of wires"])
+@pytest.mark.parametrize("observables", ["Z", "X", WORDS], ids=str)
+@pytest.mark.parametrize("entangler", ["CZ", "ZZ"])
+@pytest.mark.parametrize("entanglement", ["linear", [(0, 1), (0, 3), (2, 3)]], ids=str)
+@pytest.mark.parametrize("n_blocks", [2, 4])
+def test_dense_kernels_of_noise_on_pairs(
+    n_blocks, entanglement, entangler, observables, noise, monkeypatch
+):
+    options = {"entanglement": entanglement, "entangler": entangler, "observables": observables}
+    circuit = make_circuit(4, n_blocks, noise=noise, method="dense", **options)
+    assert_kernels_and_operations_agree(circuit, draw_angles(4, 11), monkeypatch)
+
+
+def test_noise_on_pairs_that_is_trained_has_its_gradient():
+    strength = nn.Parameter(torch.tensor(0.1).double())
+    noise = NoiseModel(after_entangler=(TwoWireDepolarizing(strength),))
+    circuit, angles = make_circuit(3, 3, noise=noise), draw_angles(3, 5)
+    circuit(angles).sum().backward()
+    with torch.no_grad():
+        sums = []
+        for change in (1e-6, -1e-6):
+            strength_now = circuit.get_parameter("after_entangler_0_TwoWireDepolarizing")
+            strength_now += change
+            sums.append(circuit(angles).sum())
+            strength_now -= change
+    by_difference = (sums[0] - sums[1]) / 2e-6
+    torch.testing.assert_close(strength.grad.squeeze(), by_difference, rtol=1e-6, atol=0)
 
 
 @pytest.mark.parametrize("options", [{"entangler": "ZZ"}, {"observables": ["Z0 Z1"]}], ids=str)

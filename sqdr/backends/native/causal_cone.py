@@ -61,7 +61,7 @@ class CausalCone(MatrixMethod):
             tables["pair_of_wire"] = pair_of_wire(self.shape.pairs, self.shape.n_wires)
         return tables
 
-    def kernels(self) -> Evaluation | None:
+    def kernels(self, has_general_noise: bool = False) -> Evaluation | None:  # noqa: ARG002
         from sqdr.backends.native.kernels.causal_cone import CausalConeByKernels
 
         return CausalConeByKernels(self)

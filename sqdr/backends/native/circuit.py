@@ -1,7 +1,7 @@
 """Circuits on sqdr's own engine: which method evaluates one, and what it is given."""
 
 from decimal import Decimal
-from typing import Any, ClassVar, cast
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
@@ -18,8 +18,9 @@ from sqdr.backends.native.autograd import (
     is_transformed,
 )
 from sqdr.backends.native.causal_cone import CausalCone
-from sqdr.backends.native.method import N_GENERAL, Method, Name, Shape
+from sqdr.backends.native.method import Method, Name, Shape
 from sqdr.backends.native.pauli_vector import PauliVector
+from sqdr.backends.native.rotation import is_general
 from sqdr.backends.native.statevector import Statevector
 from sqdr.backends.native.two_blocks import TwoBlocks
 from sqdr.backends.native.unentangled import Unentangled
@@ -88,7 +89,7 @@ class NativeCircuit(ReuploadCircuit):
         self._fixed_noise: dict[tuple[torch.dtype, torch.device], Tensors] = {}
         self._compile = compile
         self._compiled: Compiled | None = None
-        self._kernels: Evaluation | None = None
+        self._kernels: dict[bool, Evaluation | None] = {}
         self._shapes = tuple(self.ansatz.shapes().items())
         self._no_couplings = torch.empty(self.n_blocks - 1, 0, device="cpu")
         weights = self.weights
@@ -129,13 +130,16 @@ class NativeCircuit(ReuploadCircuit):
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
         noise = self._noise_tensors_of(self.realised_noise(angles), angles)
         of_method, of_readout = self._split(noise)
-        has_kernels = len(of_method) < N_GENERAL and self._has_kernels_for(angles, weights)
+        by_kernels: Evaluation | None = None
+        of_pairs = of_method[1:]
+        if not any(noise.requires_grad or noise.shape[2] > 1 for noise in of_pairs):
+            by_kernels = self._kernels_for(is_general(of_method[0]), angles, weights)
         couplings = self._no_couplings
-        if not has_kernels or self._shape.has_couplings:
+        if by_kernels is None or self._shape.has_couplings:
             couplings = self.couplings_for(angles)
         inputs = angles, weights, couplings
-        if has_kernels and (couplings is self._no_couplings or are_plain(couplings)):
-            values = evaluate_plain(cast(Evaluation, self._kernels), *inputs, *of_method)
+        if by_kernels is not None and (couplings is self._no_couplings or are_plain(couplings)):
+            values = evaluate_plain(by_kernels, *inputs, *of_method)
         else:
             values = self._method.evaluate(*inputs, of_method)
         return self._with_readout(values, of_readout)
@@ -163,7 +167,11 @@ class NativeCircuit(ReuploadCircuit):
             super().refuse_beyond_memory(samples, dtype, device, needs_gradient)
 
     def bytes_per_sample(self, dtype: torch.dtype, device: torch.device, needs_gradient: bool) -> int:
-        by_kernels = needs_gradient and device.type == "cpu" and self._may_use_kernels()
+        is_trained = any(getattr(self, name).requires_grad for name in self._noise_tensors)
+        if self._shape.n_pair_noises and (is_trained or self._drawn_strengths):
+            by_kernels = False
+        else:
+            by_kernels = needs_gradient and device.type == "cpu" and self._kernels_of(False) is not None
         if by_kernels:
             return dtype.itemsize * self._method.numbers_per_sample_by_kernels()
         return dtype.itemsize * self._method.numbers_per_sample(needs_gradient)
@@ -172,26 +180,27 @@ class NativeCircuit(ReuploadCircuit):
         return self._method.smaller_circuit()
 
     def __getstate__(self) -> dict[str, Any]:
-        made_anew: dict[str, Any] = {"_compiled": None, "_kernels": None, "_most_bytes": None}
+        made_anew: dict[str, Any] = {"_compiled": None, "_kernels": {}, "_most_bytes": None}
         return self.__dict__ | made_anew | {"_fixed_noise": {}}
 
-    def _has_kernels_for(self, *inputs: Tensor) -> bool:
-        """Whether kernels give what is asked for: numbers on the CPU, and first gradients."""
-        return (
-            not torch.compiler.is_compiling()
-            and all(tensor.is_cpu for tensor in inputs)
-            and are_plain(*inputs)
-            and self._may_use_kernels()
-        )
+    def _kernels_for(self, has_general_noise: bool, *inputs: Tensor) -> Evaluation | None:
+        """Kernels, where they give what is asked for: numbers on the CPU, and first gradients."""
+        if (
+            torch.compiler.is_compiling()
+            or not all(tensor.is_cpu for tensor in inputs)
+            or not are_plain(*inputs)
+        ):
+            return None
+        return self._kernels_of(has_general_noise)
 
-    def _may_use_kernels(self) -> bool:
+    def _kernels_of(self, has_general_noise: bool) -> Evaluation | None:
         # Within a transform their tables would be tensors of it, without numbers in memory.
         if self._compile or kernels.problem() is not None or is_transformed(()):
-            return False
-        if self._kernels is None and are_plain():  # their tables are arrays
+            return None
+        if has_general_noise not in self._kernels and are_plain():  # their tables are arrays
             with torch.device("cpu"):
-                self._kernels = self._method.kernels()
-        return self._kernels is not None
+                self._kernels[has_general_noise] = self._method.kernels(has_general_noise)
+        return self._kernels.get(has_general_noise)
 
     def _check_trained(self) -> None:
         """ValueError if others were set, by which kernels would read beyond their memory."""

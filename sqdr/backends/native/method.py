@@ -23,11 +23,6 @@ from sqdr.noise import BlochMap, NoiseModel, compose, compose_around_pairs
 Name = Literal["closed-form", "causal-cone", "dense"]
 Topology = Literal["none", "chain", "ring", "other"]
 
-#: Tensors of noise on pairs, as `pair_noise` returns them.
-N_OF_PAIRS = 2
-#: Tensors of noise that is no `BlochMap`, as `general_noise` returns them; of others it is one.
-N_GENERAL = 3
-
 
 @dataclass(frozen=True)
 class Shape:
@@ -181,8 +176,12 @@ class Method(nn.Module, ABC):
         """
 
     @abstractmethod
-    def kernels(self) -> Evaluation | None:
-        """The same by kernels, on the CPU, if there are any. This imports Numba."""
+    def kernels(self, has_general_noise: bool = False) -> Evaluation | None:
+        """The same by kernels, on the CPU, if there are any. This imports Numba.
+
+        Args:
+            has_general_noise (bool): whether noise is as `general_noise` returns it. Default: False.
+        """
 
     def evaluate(self, angles: Tensor, weights: Tensor, couplings: Tensor, noise: Tensors) -> Tensor:
         """`values`, by the fastest way without kernels to them and to their gradients."""
@@ -236,9 +235,9 @@ class MatrixMethod(Method):
             of_pairs = pair_noise(between, factors, n_blocks, len(self.shape.pairs), like)
         if isinstance(first, BlochMap) and isinstance(last, BlochMap):
             return noise_of_matrices(first, last, n_blocks, n_wires, like), *of_pairs
-        return *general_noise(first, last, n_blocks, n_wires, like), *of_pairs
+        return general_noise(first, last, n_blocks, n_wires, like), *of_pairs
 
     def values(self, angles: Tensor, weights: Tensor, couplings: Tensor, *noise: Tensor) -> Tensor:
-        n_of_wires = len(noise) - (N_OF_PAIRS if self.shape.n_pair_noises else 0)
-        matrices = transfer_matrices(self.quaternions(angles, weights), *noise[:n_of_wires])
-        return self.values_of_matrices(matrices, couplings, *noise[n_of_wires:])
+        of_wires, *of_pairs = noise
+        matrices = transfer_matrices(self.quaternions(angles, weights), of_wires)
+        return self.values_of_matrices(matrices, couplings, *of_pairs)

@@ -36,8 +36,16 @@ class PauliVector(MatrixMethod):
         return (n * blocks if needs_gradient else 9) << 2 * n
 
     def numbers_per_sample_by_kernels(self) -> int:
-        numbers = self.shape.n_blocks << 2 * self.shape.n_wires
+        numbers = (1 + self.vectors_kept()) << 2 * self.shape.n_wires
         return super().numbers_per_sample_by_kernels() + numbers
+
+    def vectors_kept(self) -> int:
+        """How many vectors kernels keep: for each layer that before the next block, and that behind ZZ.
+
+        The latter only if noise on pairs comes between them.
+        """
+        has_both = self.shape.n_pair_noises and self.shape.has_couplings
+        return (self.shape.n_blocks - 1) * (2 if has_both else 1)
 
     def smaller_circuit(self) -> tuple[str, str]:
         return smaller_circuit(self.shape)
@@ -54,7 +62,7 @@ class PauliVector(MatrixMethod):
         wires, letters = word_tables(self.shape.words, 0)
         return (letters << 2 * (self.shape.n_wires - 1 - wires)).sum(0)
 
-    def kernels(self) -> Evaluation | None:
+    def kernels(self, has_general_noise: bool = False) -> Evaluation | None:  # noqa: ARG002
         from sqdr.backends.native.kernels.pauli_vector import PauliVectorByKernels
 
         return PauliVectorByKernels(self)

@@ -22,13 +22,12 @@ def measured_as_z(quaternions: Tensor, letter: str) -> Tensor:
     return torch.stack((*before, torch.stack(turned)), dim=1)
 
 
-def transfer_matrices(quaternions: Tensor, noise: Tensor, *sides: Tensor) -> Tensor:
+def transfer_matrices(quaternions: Tensor, noise: Tensor) -> Tensor:
     """Pauli transfer matrices of every block on every wire, in the order I, Z, X, Y.
 
     Args:
         quaternions (Tensor of shape (4, n_blocks, batch, n_wires)): rotations of each block.
-        noise (Tensor): as `noise_of_matrices` returns it.
-        *sides (Tensors): where noise is no `BlochMap`, two more, as `general_noise` returns it.
+        noise (Tensor): as `noise_of_matrices` or `general_noise` returns it.
 
     Returns:
         Tensor of shape (4, 4, n_blocks, batch, n_wires): entry [row, column, ...] is what the old
@@ -50,13 +49,23 @@ def transfer_matrices(quaternions: Tensor, noise: Tensor, *sides: Tensor) -> Ten
             *(r_yz, r_yz, r_yx, r_yy),
         )
     )
-    scale_before, scale_after, shift_after = _scales_and_shift(noise, n_blocks)
+    of_wires = noise
+    if is_general(noise):
+        of_wires = noise.new_tensor([1, 1, 1, 0] * 2 * n_blocks).reshape(-1, 1, 1)
+    scale_before, scale_after, shift_after = _scales_and_shift(of_wires, n_blocks)
     matrices = torch.unflatten(rotations, 0, (4, 4)) * (scale_after.unsqueeze(1) * scale_before)
     matrices = matrices + shift_after
-    if sides:
-        after, before = sides
+    if is_general(noise):
+        after, before = torch.unflatten(noise, 0, (2, 3, 4)).unbind(0)
+        row = torch.stack((torch.ones_like(after[0, 0]), *[torch.zeros_like(after[0, 0])] * 3))
+        after, before = (torch.cat((row.unsqueeze(0), rows)) for rows in (after, before))
         matrices = torch.einsum("ij...,jk...,kl...->il...", after, matrices, before)
     return matrices
+
+
+def is_general(noise: Tensor) -> bool:
+    """Whether it is of `general_noise`, not of `noise_of_matrices`."""
+    return noise.dim() == 4
 
 
 def noise_of_matrices(
@@ -93,15 +102,15 @@ def general_noise(
     n_blocks: int,
     n_wires: int,
     like: Tensor,
-) -> Sequence[Tensor]:
+) -> Tensor:
     """Any noise of every block, as `transfer_matrices` takes it.
 
     Args:
         channels, entangler_channels, n_blocks, n_wires, like: as in `noise_of_matrices`.
 
     Returns:
-        What `noise_of_matrices` returns for none, and the matrices (Tensors that broadcast to
-        (4, 4, n_blocks, batch, n_wires)) after and before the rotations of each block.
+        Tensor of shape (24, n_blocks, batch or 1, n_wires): the rows Z, X, Y of the transfer matrices
+        after the rotations of each block, each with its columns I, Z, X, Y; then of those before.
     """
     after_rotation, after_entangler = (
         of_place.transfer_matrix() for of_place in (channels, entangler_channels)
@@ -110,8 +119,9 @@ def general_noise(
     befores = [after_entangler.in_block(block).matrix for block in range(n_blocks - 1)]
     befores.insert(0, torch.eye(4, device="cpu"))
     tables = [[_in_order(matrix, like) for matrix in of_place] for of_place in (afters, befores)]
-    none = noise_of_matrices(BlochMap(), BlochMap(), n_blocks, n_wires, like)
-    return none, *(_of_all_blocks(table) for table in tables)
+    sides = torch.broadcast_tensors(*map(_of_all_blocks, tables))  # type: ignore[no-untyped-call]
+    rows = torch.cat([side[1:].flatten(0, 1) for side in sides])
+    return rows.expand(-1, -1, -1, n_wires)
 
 
 def pair_noise(

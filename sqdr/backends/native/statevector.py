@@ -54,7 +54,7 @@ class Statevector(Method):
     def noise_tensors(self, noise: NoiseModel, like: Tensor) -> Tensors:  # noqa: ARG002
         return (like.new_empty(0, 1, self.shape.n_wires),)
 
-    def kernels(self) -> Evaluation | None:
+    def kernels(self, has_general_noise: bool = False) -> Evaluation | None:  # noqa: ARG002
         shape = self.shape
         has_tables = shape.has_couplings or not shape.measures_one_letter
         if has_tables and shape.n_wires > _MOST_WIRES_OF_TABLES:

@@ -14,10 +14,11 @@ from torch.nn.functional import pad
 
 from sqdr.ansatz import Pairs
 from sqdr.backends.native.autograd import Evaluation, Tensors, evaluate
-from sqdr.backends.native.method import N_GENERAL, N_OF_PAIRS, Method, Shape, of_words
+from sqdr.backends.native.method import Method, Shape, of_words
 from sqdr.backends.native.pauli_words import cost_of_words, tables_of_words, words_of_two_blocks
 from sqdr.backends.native.rotation import (
     general_noise,
+    is_general,
     measured_as_z,
     noise_of_matrices,
     pair_noise,
@@ -77,7 +78,7 @@ class TwoBlocks(Method):
                 *between, last = maps
                 of_pairs = pair_noise(between, factors, 2, n_pairs, like)
         if not (isinstance(first, BlochMap) and isinstance(last, BlochMap)):
-            return *general_noise(first, last, 2, n_wires, like), *of_pairs
+            return general_noise(first, last, 2, n_wires, like), *of_pairs
         if self._is_direct:
             of_letters = (
                 noise_of_two_blocks(first, last, n_wires, like, p) for p in self.shape.letters
@@ -107,18 +108,17 @@ class TwoBlocks(Method):
         return total
 
     def values(self, angles: Tensor, weights: Tensor, couplings: Tensor, *noise: Tensor) -> Tensor:
-        if len(noise) < N_GENERAL and self._is_direct:
+        of_wires, *of_pairs = noise
+        if self._is_direct and not is_general(of_wires):
             if self._is_simple:
-                return two_blocks(angles, weights, noise[0], self.on_neighbours)[0]
-            return self._of_letters(self.quaternions(angles, weights), noise[0])
-        has_pair_noise = self.shape.n_pair_noises and self.shape.most_factors > 1
-        n_of_wires = len(noise) - (N_OF_PAIRS if has_pair_noise else 0)
-        matrices = transfer_matrices(self.quaternions(angles, weights), *noise[:n_of_wires])
+                return two_blocks(angles, weights, of_wires, self.on_neighbours)[0]
+            return self._of_letters(self.quaternions(angles, weights), of_wires)
+        matrices = transfer_matrices(self.quaternions(angles, weights), of_wires)
         tables = self.tables_on(angles.device)
         if self._is_direct:
             values = two_blocks_of_matrices(matrices, tables["letters"], self.on_neighbours)
             return of_words(values, tables)
-        return words_of_two_blocks(matrices, couplings, self.shape, tables, noise[n_of_wires:])
+        return words_of_two_blocks(matrices, couplings, self.shape, tables, of_pairs)
 
     def _of_letters(self, quaternions: Tensor, noise: Tensor) -> Tensor:
         letters = self.shape.letters
@@ -131,14 +131,14 @@ class TwoBlocks(Method):
         ]
         return of_words(torch.stack(values), self.tables_on(quaternions.device))
 
-    def kernels(self) -> Evaluation | None:
+    def kernels(self, has_general_noise: bool = False) -> Evaluation | None:
         if self.shape.most_factors > 1:
             if self.shape.n_pair_noises or cost_of_words(self.shape) > _MOST_FOR_KERNELS:
                 return None
             from sqdr.backends.native.kernels.two_blocks_words import WordsOfTwoBlocksByKernels
 
             return WordsOfTwoBlocksByKernels(self)
-        if self.shape.has_couplings:
+        if self.shape.has_couplings or has_general_noise:
             from sqdr.backends.native.kernels.two_blocks_turned import TurnedTwoBlocksByKernels
 
             return TurnedTwoBlocksByKernels(self)
@@ -147,7 +147,7 @@ class TwoBlocks(Method):
         return TwoBlocksByKernels(self)
 
     def evaluate(self, angles: Tensor, weights: Tensor, couplings: Tensor, noise: Tensors) -> Tensor:
-        is_fixed = len(noise) == 1 and not noise[0].requires_grad
+        is_fixed = not is_general(noise[0]) and not noise[0].requires_grad
         on_line = self.shape.topology in ("chain", "ring")
         if not (is_fixed and on_line and self._is_simple):
             return self.values(angles, weights, couplings, *noise)

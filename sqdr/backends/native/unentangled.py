@@ -34,7 +34,7 @@ class Unentangled(MatrixMethod):
         wires, letters = word_tables(self.shape.words, 0)
         return {"wires": wires, "letters": letters}
 
-    def kernels(self) -> Evaluation | None:
+    def kernels(self, has_general_noise: bool = False) -> Evaluation | None:  # noqa: ARG002
         if self.shape.most_factors > 1:
             return None
         from sqdr.backends.native.kernels.unentangled import UnentangledByKernels

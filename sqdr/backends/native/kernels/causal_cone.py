@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from sqdr.backends.native.causal_cone import pair_of_wire
+from sqdr.backends.native.kernels.evaluation import Given
 from sqdr.backends.native.kernels.matrices import MatrixEvaluation
 from sqdr.backends.native.kernels.sums import run, run_back
 from sqdr.backends.native.kernels.tiles import Array, add_to
@@ -407,11 +408,11 @@ class CausalConeByKernels(MatrixEvaluation):
         if shape.has_couplings:
             self._pair_of_wire = pair_of_wire(shape.pairs, shape.n_wires).numpy()
 
-    def values_of_matrices(self, matrices: Array, turns: Array, kept: Array | None) -> Array:  # noqa: ARG002
+    def values_of_matrices(self, matrices: Array, given: Given, kept: Array | None) -> Array:  # noqa: ARG002
         tiles, _, width = matrices.shape
         values = np.empty((tiles, self.shape.n_wires, width), matrices.dtype)
         *of_program, room = self._program(matrices)
-        of_pairs = turns, self._pair_of_wire, self._ring, self._reach
+        of_pairs = given.turns, self._pair_of_wire, self._ring, self._reach
         causal_cone(matrices, *of_pairs, *of_program, room, values)
         return values
 
@@ -419,13 +420,13 @@ class CausalConeByKernels(MatrixEvaluation):
         self,
         grad: Array,
         matrices: Array,
-        turns: Array,
+        given: Given,
         kept: Array,  # noqa: ARG002
         grad_turns: Array,
     ) -> Array:
         into = np.zeros_like(matrices)
         *of_program, room = self._program(matrices)
-        of_pairs = turns, self._pair_of_wire, self._ring, self._reach
+        of_pairs = given.turns, self._pair_of_wire, self._ring, self._reach
         arguments = matrices, *of_pairs, *of_program, room, np.empty_like(room)
         causal_cone_backward(grad, *arguments, into, grad_turns)
         return into

@@ -15,6 +15,7 @@ from sqdr.backends.native.autograd import Tensors
 from sqdr.backends.native.kernels.rotations import quarter_turn, rotations, rotations_backward
 from sqdr.backends.native.kernels.tiles import Array, tiled, untile
 from sqdr.backends.native.method import Method
+from sqdr.backends.native.rotation import is_general
 from sqdr.compilation import in_parallel
 from sqdr.vectors import n_lanes
 
@@ -31,11 +32,16 @@ class Given(NamedTuple):
         noise (Array of shape (tiles or 1, numbers * n_wires, width)): by number and wire.
         turns (Array of shape (2, couplings)): cosines and sines of the angles of ZZ, by layer and pair.
         alone (int): number of samples, if each is to be a tile of its own; else 0.
+        has_general_noise (bool): whether the noise is as `general_noise` returns it.
+        of_pairs (sequence of Tensors): what `pair_noise` returns, the same for every sample and without
+            a gradient; empty without such noise.
     """
 
     noise: Array
     turns: Array
     alone: int
+    has_general_noise: bool
+    of_pairs: Tensors
 
 
 class Sums(NamedTuple):
@@ -133,7 +139,7 @@ class KernelEvaluation(ABC):
         return self.method.values(*inputs)
 
     def forward(self, *inputs: Tensor, keep: bool) -> tuple[Tensor, Tensors]:
-        batch = _Batch(self, *inputs)
+        batch, of_pairs = _Batch(self, *inputs[:4]), inputs[4:]
         letters = self.letters
         values = np.empty((batch.size, len(self.shape.words)), batch.dtype)
         numbers = self.kept_numbers() if keep else 0
@@ -147,8 +153,9 @@ class KernelEvaluation(ABC):
                 alone = samples.stop - samples.start if batch.alone else 0
                 for letter, array in zip(letters, arrays, strict=True):
                     own = None if array is None else array[samples if batch.alone else tiles]
-                    turned = self._turned(quaternions, letter)
-                    given = Given(self.noise_for(letter, noise), batch.turns, alone)
+                    turned = self._turned(quaternions, letter, batch)
+                    noise_here = self.noise_for(letter, noise)
+                    given = Given(noise_here, batch.turns, alone, batch.has_general_noise, of_pairs)
                     found = self.values_of(turned, given, own)
                     self._put(found, letter, values[samples])
 
@@ -158,8 +165,8 @@ class KernelEvaluation(ABC):
     def backward(
         self, grad: Tensor, inputs: Tensors, kept: Tensors, needed: Sequence[bool]
     ) -> Sequence[Tensor | None]:
-        angles, weights, couplings, noise = inputs
-        batch = _Batch(self, *inputs)
+        angles, weights, couplings, noise, *of_pairs = inputs
+        batch = _Batch(self, angles, weights, couplings, noise)
         letters = self.letters
         grad_rows = _rows(grad, len(self.shape.words))
         of_wires = [self._of_wires(grad_rows, letter) for letter in letters]
@@ -184,13 +191,13 @@ class KernelEvaluation(ABC):
                     own = array[samples if batch.alone else tiles]
                     noise_here = self.noise_for(letter, own_noise)
                     of_letter = np.zeros_like(noise_here) if needed[3] else sums
-                    turned = self._turned(quaternions, letter)
+                    turned = self._turned(quaternions, letter, batch)
                     by_wires = tiled(rows[samples])
-                    given = Given(noise_here, batch.turns, alone)
+                    given = Given(noise_here, batch.turns, alone, batch.has_general_noise, of_pairs)
                     by_turned = self.gradient_of(
                         by_wires, turned, given, own, Sums(of_letter, of_turns)
                     )
-                    of_these = self._turned(by_turned, letter, back=True)
+                    of_these = self._turned(by_turned, letter, batch, back=True)
                     found = of_these if found is None else found + of_these
                     if needed[3]:
                         self.add_noise_gradient(letter, of_letter, sums)
@@ -208,8 +215,7 @@ class KernelEvaluation(ABC):
         grads = [
             _as_given(grad_angles, angles),
             torch.from_numpy(of_weights.reshape(weights.shape)),
-            None,
-            None,
+            *[None] * (len(inputs) - 2),
         ]
         if needed[2]:
             of_turns = _sum([of_turns for _, _, of_turns in parts]).sum(1)
@@ -219,13 +225,17 @@ class KernelEvaluation(ABC):
             grads[2] = of_couplings.reshape(couplings.shape)
         if needed[3]:
             grad_noise += _sum([of_noise for _, of_noise, _ in parts])
-            of_numbers = torch.from_numpy(grad_noise).reshape(len(noise), self.shape.n_wires, -1)
-            grads[3] = of_numbers.transpose(1, 2)
+            of_numbers = torch.from_numpy(grad_noise)
+            of_numbers = of_numbers.reshape(*noise.shape[:-2], self.shape.n_wires, -1)
+            grads[3] = of_numbers.transpose(-1, -2)
         return grads
 
-    def _turned(self, quaternions: Array, letter: str, *, back: bool = False) -> Array:
-        """With the last block's quarter turn behind which the letter is Z; or turned back."""
-        if letter == "Z":
+    def _turned(self, quaternions: Array, letter: str, batch: "_Batch", *, back: bool = False) -> Array:
+        """With the last block's quarter turn behind which the letter is Z; or turned back.
+
+        Of general noise `noise_for` exchanges the rows of the matrices behind the last block instead.
+        """
+        if letter == "Z" or batch.has_general_noise:
             return quaternions
         axis, sign = (1, -1) if letter == "X" else (0, 1)
         turned = np.empty_like(quaternions)
@@ -292,6 +302,7 @@ class _Batch:
             of_pairs = _array(couplings).reshape(-1)
             self.turns = np.stack((np.cos(of_pairs), np.sin(of_pairs)))
         self.alone = evaluation.takes_samples_alone(self.size)
+        self.has_general_noise = is_general(noise)
         known, tile = evaluation.known_noise
         if known is noise:
             self.noise, self.noise_differs = tile, False
@@ -299,10 +310,10 @@ class _Batch:
             self._take(noise, evaluation)
 
     def _take(self, noise: Tensor, evaluation: KernelEvaluation) -> None:
-        numbers, n_samples, n_wires = noise.shape
+        *of_wire, n_samples, n_wires = noise.shape
         self.noise_differs = n_samples > 1
-        self.shape_of_noise = numbers * n_wires, n_samples
-        by_sample = np.ascontiguousarray(_array(noise).swapaxes(0, 1)).reshape(n_samples, -1)
+        self.shape_of_noise = math.prod(of_wire) * n_wires, n_samples
+        by_sample = np.ascontiguousarray(np.moveaxis(_array(noise), -2, 0)).reshape(n_samples, -1)
         if self.noise_differs:
             self.noise = by_sample
             return

@@ -10,7 +10,10 @@ wire.
 from typing import Any
 
 import numpy as np
+import torch
+from torch import Tensor
 
+from sqdr.backends.native.kernels.evaluation import Given
 from sqdr.backends.native.kernels.matrices import MatrixEvaluation
 from sqdr.backends.native.kernels.tiles import Array, add_to
 from sqdr.backends.native.pauli_vector import PauliVector, cz_permutation
@@ -26,6 +29,9 @@ def pauli_vector(
     negative: Array,
     shifts: Array,
     turns: Array,
+    acts: Array,
+    maps: Array,
+    factors: Array,
     places: Array,
     room: Array,
     kept: Array,
@@ -41,10 +47,16 @@ def pauli_vector(
         shifts (integer Array of shape (pairs, 2)): places of the bits of the digits of each pair of
             ZZ; empty for CZ.
         turns (Array of shape (2, layers * pairs)): as in `Given`.
+        acts (Array of bools of shape (layers, noises)): whether something acts on wires before each
+            noise on pairs; without columns where there is none.
+        maps (Array of shape (12 * layers * noises * n_wires, width)): its transfer matrices, the rows
+            Z, X, Y of each.
+        factors (Array of shape (layers * noises, 4 ** n_wires)): by which noise on pairs multiplies.
         places (integer Array of shape (words,)): of the words among the coefficients.
         room (Array of shape (4 ** n_wires, width))
-        kept (Array of shape (tiles, (n_blocks - 1) * 4 ** n_wires, width), or without rows): to be
-            written, if it has rows.
+        kept (Array of shape (tiles, numbers, width), or without rows): to be written, if it has rows:
+            for each layer the vector behind ZZ, if noise on pairs follows it, and that before the next
+            block.
         values (Array of shape (tiles, n_wires or words, width)): to be written.
     """
     size = len(room)
@@ -58,9 +70,12 @@ def pauli_vector(
             layer = first // (12 * n_wires)
             _entangle(room, source, negative)
             _turn_pairs(room, shifts, turns, layer, 1)
+            end = (layer + 1) * (len(own) // (last // (12 * n_wires)))
+            if len(own) > 0 and len(shifts) > 0 and acts.shape[1] > 0:
+                _copy(room, own[end - 2 * size : end - size])
+            _add_pair_noise(room, n_wires, layer, acts, maps, factors)
             if len(own) > 0:
-                start = layer * size
-                _copy(room, own[start : start + size])
+                _copy(room, own[end - size : end])
         if len(places) > 0:
             for wire in range(n_wires):
                 _apply(room, room, size >> 2 * (wire + 1), of, last + 12 * wire)
@@ -84,6 +99,9 @@ def pauli_vector_backward(
     negative: Array,
     shifts: Array,
     turns: Array,
+    acts: Array,
+    maps: Array,
+    factors: Array,
     places: Array,
     kept: Array,
     room: Array,
@@ -94,8 +112,8 @@ def pauli_vector_backward(
 
     Args:
         grad (Array of shape (tiles, n_wires or words, width))
-        matrices, n_wires, source, negative, shifts, turns, places, kept: as in `pauli_vector`, which
-            has written the last.
+        matrices, n_wires, source, negative, shifts, turns, acts, maps, factors, places, kept: as in
+            `pauli_vector`, which has written the last.
         room (Array of shape ((n_wires + 1) * 4 ** n_wires, width))
         grad_matrices (Array): zeros, of the shape of `matrices`.
         grad_turns (Array of shape (2 * layers * pairs, width)): to which that by the turns is added.
@@ -105,6 +123,7 @@ def pauli_vector_backward(
     for tile in range(len(grad)):
         of, into = matrices[tile], grad_matrices[tile]
         last = len(of) - 12 * n_wires
+        of_layer = kept.shape[1] // max(last // (12 * n_wires), 1)
         before = room[:size]
         for row in range(size):
             store(grad_state, row, zeros_of(grad))
@@ -125,12 +144,16 @@ def pauli_vector_backward(
         for first in range(last if len(places) > 0 else last - 12 * n_wires, -1, -12 * n_wires):
             if first < last:
                 layer = first // (12 * n_wires)
-                _add_turns(room[:size], grad_state, shifts, turns, layer, grad_turns)
+                behind = before
+                if acts.shape[1] > 0:
+                    _undo_pair_noise(grad_state, n_wires, layer, acts, maps, factors)
+                    behind = kept[tile][layer * of_layer : layer * of_layer + size]
+                _add_turns(behind, grad_state, shifts, turns, layer, grad_turns)
                 _turn_pairs(grad_state, shifts, turns, layer, -1)
                 _entangle(grad_state, source, negative)
             if first > 0:
-                start = (first // (12 * n_wires) - 1) * size
-                _copy(kept[tile][start : start + size], before)
+                end = first // (12 * n_wires) * of_layer
+                _copy(kept[tile][end - size : end], before)
             else:
                 _write_ground(before)
             for wire in range(n_wires - 1):
@@ -213,6 +236,50 @@ def _add_turns(
 
 
 @kernel
+def _add_pair_noise(
+    state: Array, n_wires: int, layer: int, acts: Array, maps: Array, factors: Array
+) -> None:
+    for number in range(acts.shape[1]):
+        place = layer * acts.shape[1] + number
+        if acts[layer, number]:
+            for wire in range(n_wires):
+                stride = len(state) >> 2 * (wire + 1)
+                _apply(state, state, stride, maps, 12 * (place * n_wires + wire))
+        for row in range(len(state)):
+            store(state, row, factors[place, row] * load(state, row))
+
+
+@kernel
+def _undo_pair_noise(
+    grad: Array, n_wires: int, layer: int, acts: Array, maps: Array, factors: Array
+) -> None:
+    """Take the gradient by a vector back through `_add_pair_noise`."""
+    for back in range(acts.shape[1]):
+        number = acts.shape[1] - 1 - back
+        place = layer * acts.shape[1] + number
+        for row in range(len(grad)):
+            store(grad, row, factors[place, row] * load(grad, row))
+        if acts[layer, number]:
+            for wire in range(n_wires):
+                stride, first = len(grad) >> 2 * (wire + 1), 12 * (place * n_wires + wire)
+                for base in range(0, len(grad), 4 * stride):
+                    for row in range(base, base + stride):
+                        _pull_row(grad, row, stride, maps, first)
+
+
+@kernel
+def _pull_row(grad: Array, row: int, stride: int, of: Array, first: int) -> Any:
+    """Take the gradient by four coefficients back through a matrix; returns what it was by Z, X, Y."""
+    by_z, by_x = load(grad, row + stride), load(grad, row + 2 * stride)
+    by_y = load(grad, row + 3 * stride)
+    store(grad, row, load(grad, row) + _column(of, first, by_z, by_x, by_y))
+    store(grad, row + stride, _column(of, first + 1, by_z, by_x, by_y))
+    store(grad, row + 2 * stride, _column(of, first + 2, by_z, by_x, by_y))
+    store(grad, row + 3 * stride, _column(of, first + 3, by_z, by_x, by_y))
+    return by_z, by_x, by_y
+
+
+@kernel
 def _turned_with(row: int, first: int, second: int) -> int:
     """The coefficient that ZZ turns one into; itself where both digits are I or Z, or both X or Y."""
     if (row >> first + 1 & 1) == (row >> second + 1 & 1):
@@ -255,15 +322,10 @@ def _pull(before: Array, grad_state: Array, stride: int, of: Array, first: int, 
         for row in range(base, base + stride):
             i, z = load(before, row), load(before, row + stride)
             x, y = load(before, row + 2 * stride), load(before, row + 3 * stride)
-            by_z, by_x = load(grad_state, row + stride), load(grad_state, row + 2 * stride)
-            by_y = load(grad_state, row + 3 * stride)
+            by_z, by_x, by_y = _pull_row(grad_state, row, stride, of, first)
             zi, zz, zx, zy = zi + by_z * i, zz + by_z * z, zx + by_z * x, zy + by_z * y
             xi, xz, xx, xy = xi + by_x * i, xz + by_x * z, xx + by_x * x, xy + by_x * y
             yi, yz, yx, yy = yi + by_y * i, yz + by_y * z, yx + by_y * x, yy + by_y * y
-            store(grad_state, row, load(grad_state, row) + _column(of, first, by_z, by_x, by_y))
-            store(grad_state, row + stride, _column(of, first + 1, by_z, by_x, by_y))
-            store(grad_state, row + 2 * stride, _column(of, first + 2, by_z, by_x, by_y))
-            store(grad_state, row + 3 * stride, _column(of, first + 3, by_z, by_x, by_y))
     _write_row(into, first, zi, zz, zx, zy)
     _write_row(into, first + 4, xi, xz, xx, xy)
     _write_row(into, first + 8, yi, yz, yx, yy)
@@ -282,6 +344,14 @@ def _write_row(into: Array, row: int, i: Any, z: Any, x: Any, y: Any) -> None:
     store(into, row + 3, y)
 
 
+#: What acts before noise on pairs, by which maps, and the factors; as the kernels take them.
+PairNoise = tuple[Array, Array, Array]
+
+
+def _no_pair_noise(dtype: Any, width: int) -> PairNoise:
+    return np.empty((0, 0), bool), np.empty((0, width), dtype), np.empty((0, 0), dtype)
+
+
 class PauliVectorByKernels(MatrixEvaluation):
     """`PauliVector` by kernels."""
 
@@ -295,21 +365,23 @@ class PauliVectorByKernels(MatrixEvaluation):
             self._layer = source.numpy(), signs.numpy()[:, 0] < 0
         self._shifts = 2 * (n_wires - 1 - np.array(with_zz, int).reshape(-1, 2))
         self._places = method.places().numpy() if self.gives_words() else np.empty(0, int)
+        self._n_kept = method.vectors_kept()
+        self._known_pairs: tuple[tuple[Tensor, Tensor], PairNoise] | None = None
 
     def gives_words(self) -> bool:
         return not self.shape.measures_one_letter
 
     def kept_numbers(self) -> int:
-        return (self.shape.n_blocks - 1) << 2 * self.shape.n_wires
+        return self._n_kept << 2 * self.shape.n_wires
 
-    def values_of_matrices(self, matrices: Array, turns: Array, kept: Array | None) -> Array:
+    def values_of_matrices(self, matrices: Array, given: Given, kept: Array | None) -> Array:
         tiles, _, width = matrices.shape
         if kept is None:
             kept = np.empty((1, 0, width), matrices.dtype)
         n_wires, places = self.shape.n_wires, self._places
         room = np.empty((4**n_wires, width), matrices.dtype)
         values = np.empty((tiles, len(places) or n_wires, width), matrices.dtype)
-        of_layers = *self._layer, self._shifts, turns
+        of_layers = *self._layer, self._shifts, given.turns, *self._noise_of_pairs(given, width)
         pauli_vector(matrices, n_wires, *of_layers, places, room, kept, values)
         return values
 
@@ -317,13 +389,41 @@ class PauliVectorByKernels(MatrixEvaluation):
         self,
         grad: Array,
         matrices: Array,
-        turns: Array,
+        given: Given,
         kept: Array,
         grad_turns: Array,
     ) -> Array:
-        n_wires = self.shape.n_wires
-        room = np.empty(((n_wires + 1) * 4**n_wires, matrices.shape[2]), matrices.dtype)
+        n_wires, width = self.shape.n_wires, matrices.shape[2]
+        room = np.empty(((n_wires + 1) * 4**n_wires, width), matrices.dtype)
         into = np.zeros_like(matrices)
-        given = matrices, n_wires, *self._layer, self._shifts, turns, self._places
-        pauli_vector_backward(grad, *given, kept, room, into, grad_turns)
+        of_layers = *self._layer, self._shifts, given.turns, *self._noise_of_pairs(given, width)
+        arguments = matrices, n_wires, *of_layers, self._places, kept, room, into, grad_turns
+        pauli_vector_backward(grad, *arguments)
         return into
+
+    def _noise_of_pairs(self, given: Given, width: int) -> PairNoise:
+        """Noise on pairs as the kernels take it; it is often the same again."""
+        if not given.of_pairs:
+            return _no_pair_noise(given.noise.dtype, width)
+        maps, factors = given.of_pairs
+        if self._known_pairs is not None:
+            (of_maps, of_factors), arrays = self._known_pairs
+            is_known = of_maps.dtype == maps.dtype and torch.equal(of_maps, maps)
+            if is_known and torch.equal(of_factors, factors):
+                return arrays
+        arrays = self._arrays_of(maps, factors, width)
+        self._known_pairs = (maps, factors), arrays
+        return arrays
+
+    def _arrays_of(self, maps: Tensor, factors: Tensor, width: int) -> PairNoise:
+        n_wires = self.shape.n_wires
+        digits = np.arange(4**n_wires) >> 2 * np.arange(n_wires)[::-1, None] & 3
+        of_layers = maps[:, :, 0].transpose(0, 1).numpy(force=True)  # layers, noises, wires or 1, 4, 4
+        acts = (of_layers != np.eye(4)).any((2, 3, 4))
+        shape = *of_layers.shape[:2], n_wires, 4, 4
+        rows = np.broadcast_to(of_layers, shape)[..., 1:, :].reshape(-1, 1)
+        by_pair = factors[:, :, 0].transpose(0, 1).flatten(0, 1).numpy(force=True)
+        products = np.ones((len(by_pair), 4**n_wires), by_pair.dtype)
+        for (one, other), of_pair in zip(self.shape.pairs, by_pair.T, strict=True):
+            products[:, digits[one] + digits[other] > 0] *= of_pair[:, None]
+        return acts, np.repeat(rows, width, 1), products

@@ -138,7 +138,7 @@ def quarter_turn(quaternions: Array, n_wires: int, axis: int, sign: int, into: A
         sin = cos if sign > 0 else -cos
         for row in range(first, len(of), 4):
             w, x, y, z = load(of, row), load(of, row + 1), load(of, row + 2), load(of, row + 3)
-            w, x, y, z = _turned(axis, cos, sin, w, x, y, z)
+            w, x, y, z = about_axis(axis, cos, sin, w, x, y, z)
             store(to, row, w)
             store(to, row + 1, x)
             store(to, row + 2, y)
@@ -174,7 +174,7 @@ def _quaternion(angles: Array, place: int, axes: Array, room: Array) -> Any:
         cos, sin = cosine_and_sine(half * load(angles, first + letter))
         store(room, 2 * letter, cos)
         store(room, 2 * letter + 1, sin)
-        w, x, y, z = _turned(axes[letter], cos, sin, w, x, y, z)
+        w, x, y, z = about_axis(axes[letter], cos, sin, w, x, y, z)
     return w, x, y, z
 
 
@@ -206,14 +206,14 @@ def _gradient(
         store(into, first + letter, half * by_angle)
         if letter > 0:
             cos, sin = load(room, 2 * letter), load(room, 2 * letter + 1)
-            w, x, y, z = _turned(axes[letter], cos, -sin, w, x, y, z)
-            grad_w, grad_x, grad_y, grad_z = _turned(
+            w, x, y, z = about_axis(axes[letter], cos, -sin, w, x, y, z)
+            grad_w, grad_x, grad_y, grad_z = about_axis(
                 axes[letter], cos, -sin, grad_w, grad_x, grad_y, grad_z
             )
 
 
 @kernel
-def _turned(axis: int, cos: Any, sin: Any, w: Any, x: Any, y: Any, z: Any) -> Any:
+def about_axis(axis: int, cos: Any, sin: Any, w: Any, x: Any, y: Any, z: Any) -> Any:
     """The product (cos + sin times the unit of an axis) (w, x, y, z)."""
     if axis == 0:
         return cos * w - sin * x, cos * x + sin * w, cos * y - sin * z, cos * z + sin * y

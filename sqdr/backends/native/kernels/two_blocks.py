@@ -1,7 +1,8 @@
 """Two blocks with any pairs of wires; `sqdr.backends.native.two_blocks` has the formula.
 
-Rows of a tile's noise: the seven numbers of `noise_of_two_blocks`, each of all wires. The neighbours of
-a wire are `neighbours[starts[wire] : starts[wire + 1]]`.
+Rows of a tile's noise: for each letter that is measured, the seven numbers of `noise_of_two_blocks`,
+each of all wires. The neighbours of a wire are `neighbours[starts[wire] : starts[wire + 1]]`. A word is
+three numbers: its wire; its letter, 0 to 2 for Z, X and Y; and where the noise of the letter begins.
 """
 
 from typing import Any
@@ -10,6 +11,7 @@ import numpy as np
 
 from sqdr.ansatz import Pairs
 from sqdr.backends.native.kernels.evaluation import Given, KernelEvaluation, Sums
+from sqdr.backends.native.kernels.rotations import about_axis
 from sqdr.backends.native.kernels.tiles import Array, add_to
 from sqdr.backends.native.method import Method
 from sqdr.compilation import kernel
@@ -18,30 +20,37 @@ from sqdr.vectors import load, spread, store
 
 @kernel
 def two_blocks(
-    quaternions: Array, noise: Array, starts: Array, neighbours: Array, firsts: Array, values: Array
+    quaternions: Array,
+    noise: Array,
+    starts: Array,
+    neighbours: Array,
+    words: Array,
+    values: Array,
 ) -> None:
-    """<Z> of every wire.
+    """Values of words.
 
     Args:
         quaternions (Array of shape (tiles, 8 * n_wires, width)): as `rotations` writes them.
-        noise (Array of shape (tiles or 1, 7 * n_wires, width)): as above.
-        starts, neighbours (integer Arrays): as above.
-        firsts (Array of shape (n_wires, width)): room.
-        values (Array of shape (tiles, n_wires, width)): to be written.
+        noise (Array of shape (tiles or 1, 7 * letters * n_wires, width)): as above.
+        starts, neighbours (integer Arrays), words (integer Array of shape (words, 3)): as above.
+        values (Array of shape (tiles, words, width)): to be written.
     """
-    n_wires = values.shape[1]
+    n_wires = len(starts) - 1
+    firsts = np.empty((n_wires, quaternions.shape[2]), quaternions.dtype)
     for tile in range(len(values)):
         of, by, into = quaternions[tile], noise[tile % len(noise)], values[tile]
         _write_firsts(of, by, firsts)
-        for wire in range(n_wires):
+        for word in range(len(words)):
+            wire, letter, start = words[word, 0], words[word, 1], words[word, 2]
             product = spread(values.dtype.type(1))
             for place in range(starts[wire], starts[wire + 1]):
                 product = product * load(firsts, neighbours[place])
             x, y, z = _vector(of, wire)
-            row_x, row_y, row_z = _row(of, n_wires + wire)
-            flips = load(by, wire) * x * row_x + load(by, n_wires + wire) * y * row_y
-            stays = load(by, 2 * n_wires + wire) * z + load(by, 3 * n_wires + wire)
-            store(into, wire, load(by, 6 * n_wires + wire) + row_z * stays + flips * product)
+            row_x, row_y, row_z = _row(*_behind_turn(of, n_wires + wire, letter))
+            row = start + wire
+            flips = load(by, row) * x * row_x + load(by, row + n_wires) * y * row_y
+            stays = load(by, row + 2 * n_wires) * z + load(by, row + 3 * n_wires)
+            store(into, word, load(by, row + 6 * n_wires) + row_z * stays + flips * product)
 
 
 @kernel
@@ -50,7 +59,8 @@ def two_blocks_backward(
     noise: Array,
     starts: Array,
     neighbours: Array,
-    room: Array,
+    words: Array,
+    most: int,
     grad: Array,
     grad_quaternions: Array,
     grad_noise: Array,
@@ -58,56 +68,67 @@ def two_blocks_backward(
     """Gradients, given that of the values.
 
     Args:
-        quaternions, noise, starts, neighbours (Arrays): as in `two_blocks`.
-        room (Array of shape (2 * n_wires + most neighbours of a wire, width))
-        grad (Array of shape (tiles, n_wires, width))
+        quaternions, noise, starts, neighbours, words (Arrays): as in `two_blocks`.
+        most (int): neighbours of a wire, at most.
+        grad (Array of shape (tiles, words, width))
         grad_quaternions (Array): to be written.
         grad_noise (Array): of the shape of `noise`; that of all tiles is added. Without rows it is left
             out.
     """
-    n_wires = grad.shape[1]
+    n_wires, dtype = len(starts) - 1, grad.dtype
+    room = np.empty((2 * n_wires + most, quaternions.shape[2]), dtype)
     firsts, grad_firsts, products = room[:n_wires], room[n_wires : 2 * n_wires], room[2 * n_wires :]
-    one, two = spread(grad.dtype.type(1)), grad.dtype.type(2)
+    one, two = spread(dtype.type(1)), dtype.type(2)
+    half = spread(dtype.type(0.5) ** dtype.type(0.5))
     for tile in range(len(grad)):
         of, by, into = quaternions[tile], noise[tile % len(noise)], grad_quaternions[tile]
         _write_firsts(of, by, firsts)
         for wire in range(n_wires):
             store(grad_firsts, wire, one - one)
-        for wire in range(n_wires):
-            product, start = one, starts[wire]
-            for place in range(start, starts[wire + 1]):
-                store(products, place - start, product)
+        for row in range(8 * n_wires):
+            store(into, row, one - one)
+        for word in range(len(words)):
+            wire, letter, start = words[word, 0], words[word, 1], words[word, 2]
+            product, begin, end = one, starts[wire], starts[wire + 1]
+            for place in range(begin, end):
+                store(products, place - begin, product)
                 product = product * load(firsts, neighbours[place])
-            g = load(grad[tile], wire)
+            g = load(grad[tile], word)
             x, y, z = _vector(of, wire)
-            row_x, row_y, row_z = _row(of, n_wires + wire)
-            scale_x, scale_y = load(by, wire), load(by, n_wires + wire)
-            scale_z, shift_z = load(by, 2 * n_wires + wire), load(by, 3 * n_wires + wire)
+            w, i, j, k = _behind_turn(of, n_wires + wire, letter)
+            row_x, row_y, row_z = _row(w, i, j, k)
+            row = start + wire
+            scale_x, scale_y = load(by, row), load(by, row + n_wires)
+            scale_z, shift_z = load(by, row + 2 * n_wires), load(by, row + 3 * n_wires)
             rest = g * (scale_x * x * row_x + scale_y * y * row_y)
-            for back in range(starts[wire + 1] - start):
-                place = starts[wire + 1] - 1 - back
-                neighbour = neighbours[place]
-                share = load(grad_firsts, neighbour) + rest * load(products, place - start)
-                store(grad_firsts, neighbour, share)
-                rest = rest * load(firsts, neighbour)
+            for place in range(end - 1, begin - 1, -1):
+                add_to(grad_firsts, neighbours[place], rest * load(products, place - begin))
+                rest = rest * load(firsts, neighbours[place])
             flips, stays = g * product, g * row_z
             by_x, by_y, by_z = flips * scale_x * x, flips * scale_y * y, g * (scale_z * z + shift_z)
-            row = 4 * (n_wires + wire)
-            w, i, j, k = load(of, row), load(of, row + 1), load(of, row + 2), load(of, row + 3)
-            store(into, row, two * (j * by_x + i * by_y + w * by_z))
-            store(into, row + 1, two * (w * by_y - k * by_x - i * by_z))
-            store(into, row + 2, two * (w * by_x + k * by_y - j * by_z))
-            store(into, row + 3, two * (j * by_y - i * by_x + k * by_z))
-            store(into, 4 * wire, flips * scale_x * row_x)
-            store(into, 4 * wire + 1, flips * scale_y * row_y)
-            store(into, 4 * wire + 2, stays * scale_z)
+            a = two * (j * by_x + i * by_y + w * by_z)
+            b = two * (w * by_y - k * by_x - i * by_z)
+            c = two * (w * by_x + k * by_y - j * by_z)
+            d = two * (j * by_y - i * by_x + k * by_z)
+            if letter == 1:
+                a, b, c, d = about_axis(1, half, half, a, b, c, d)
+            elif letter == 2:
+                a, b, c, d = about_axis(0, half, -half, a, b, c, d)
+            last = 4 * (n_wires + wire)
+            add_to(into, last, a)
+            add_to(into, last + 1, b)
+            add_to(into, last + 2, c)
+            add_to(into, last + 3, d)
+            add_to(into, 4 * wire, flips * scale_x * row_x)
+            add_to(into, 4 * wire + 1, flips * scale_y * row_y)
+            add_to(into, 4 * wire + 2, stays * scale_z)
             if grad_noise.shape[1] > 0:
                 sums = grad_noise[tile % len(noise)]
-                add_to(sums, wire, flips * x * row_x)
-                add_to(sums, n_wires + wire, flips * y * row_y)
-                add_to(sums, 2 * n_wires + wire, stays * z)
-                add_to(sums, 3 * n_wires + wire, stays)
-                add_to(sums, 6 * n_wires + wire, g)
+                add_to(sums, row, flips * x * row_x)
+                add_to(sums, row + n_wires, flips * y * row_y)
+                add_to(sums, row + 2 * n_wires, stays * z)
+                add_to(sums, row + 3 * n_wires, stays)
+                add_to(sums, row + 6 * n_wires, g)
         for wire in range(n_wires):
             row, of_first = 4 * wire, load(grad_firsts, wire)
             w, i, j, k = load(of, row), load(of, row + 1), load(of, row + 2), load(of, row + 3)
@@ -137,16 +158,27 @@ def _vector(of: Array, place: int) -> Any:
 
 
 @kernel
-def _row(of: Array, place: int) -> Any:
-    """The row of a rotation of Bloch vectors that z is read from, its x negated."""
+def _behind_turn(of: Array, place: int, letter: int) -> Any:
+    """A rotation with the quarter turn behind which the letter is Z."""
     w, x, y, z = (
         load(of, 4 * place),
         load(of, 4 * place + 1),
         load(of, 4 * place + 2),
         load(of, 4 * place + 3),
     )
-    two = of.dtype.type(2)
-    return two * (w * y - x * z), two * (y * z + w * x), w * w + z * z - x * x - y * y
+    half = spread(of.dtype.type(0.5) ** of.dtype.type(0.5))
+    if letter == 1:
+        w, x, y, z = about_axis(1, half, -half, w, x, y, z)
+    elif letter == 2:
+        w, x, y, z = about_axis(0, half, half, w, x, y, z)
+    return w, x, y, z
+
+
+@kernel
+def _row(w: Any, x: Any, y: Any, z: Any) -> Any:
+    """The row of a rotation of Bloch vectors that z is read from, its x negated."""
+    wy, xz, yz, wx = w * y, x * z, y * z, w * x
+    return wy - xz + (wy - xz), yz + wx + (yz + wx), w * w + z * z - x * x - y * y
 
 
 @kernel
@@ -170,31 +202,24 @@ def neighbours_of(pairs: Pairs, n_wires: int) -> tuple[int, Array, Array, Array]
 
 
 class TwoBlocksByKernels(KernelEvaluation):
-    """`TwoBlocks` by kernels."""
+    """`TwoBlocks` by kernels, for observables of one wire behind CZ."""
 
     def __init__(self, method: Method) -> None:
         super().__init__(method)
-        tables = neighbours_of(self.shape.pairs, self.shape.n_wires)
-        self._most, self._starts, self._neighbours, _ = tables
+        shape = self.shape
+        self._most, self._starts, self._neighbours, _ = neighbours_of(shape.pairs, shape.n_wires)
+        of_letters = {letter: 7 * shape.n_wires * place for place, letter in enumerate(shape.letters)}
+        factors = [word[0] for word in shape.words]
+        rows = [(wire, "ZXY".index(letter), of_letters[letter]) for wire, letter in factors]
+        self._words = np.array(rows)
 
-    def noise_for(self, letter: str, noise: Array) -> Array:
-        if len(self.letters) == 1:
-            return noise
-        return np.ascontiguousarray(noise[:, self._rows_of(letter)])
-
-    def add_noise_gradient(self, letter: str, grad: Array, into: Array) -> None:
-        into[:, self._rows_of(letter)] += grad
-
-    def _rows_of(self, letter: str) -> slice:
-        """The letters' noises come one after the other."""
-        start = self.shape.letters.index(letter) * 7 * self.shape.n_wires
-        return slice(start, start + 7 * self.shape.n_wires)
+    def gives_words(self) -> bool:
+        return True
 
     def values_of(self, quaternions: Array, given: Given, kept: Array | None) -> Array:  # noqa: ARG002
         tiles, _, width = quaternions.shape
-        values = np.empty((tiles, self.shape.n_wires, width), quaternions.dtype)
-        room = np.empty_like(values[0])
-        two_blocks(quaternions, given.noise, self._starts, self._neighbours, room, values)
+        values = np.empty((tiles, len(self._words), width), quaternions.dtype)
+        two_blocks(quaternions, given.noise, self._starts, self._neighbours, self._words, values)
         return values
 
     def gradient_of(
@@ -206,9 +231,6 @@ class TwoBlocksByKernels(KernelEvaluation):
         sums: Sums,
     ) -> Array:
         into = np.empty_like(quaternions)
-        shape = 2 * self.shape.n_wires + self._most, quaternions.shape[2]
-        room = np.empty(shape, quaternions.dtype)
-        two_blocks_backward(
-            quaternions, given.noise, self._starts, self._neighbours, room, grad, into, sums.noise
-        )
+        tables = self._starts, self._neighbours, self._words, self._most
+        two_blocks_backward(quaternions, given.noise, *tables, grad, into, sums.noise)
         return into

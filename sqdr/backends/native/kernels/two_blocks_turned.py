@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from sqdr.backends.native.kernels.evaluation import Given
 from sqdr.backends.native.kernels.matrices import MatrixEvaluation
 from sqdr.backends.native.kernels.tiles import Array, add_to
 from sqdr.backends.native.kernels.two_blocks import neighbours_of
@@ -31,7 +32,7 @@ def two_blocks_turned(
 
     Args:
         matrices (Array): as in `matrices`, of two blocks.
-        turns (Array of shape (2, couplings)): cosines and sines.
+        turns (Array of shape (2, couplings)): cosines and sines; without columns for CZ.
         starts, neighbours, pairs (integer Arrays): as above.
         room (Array of shape (3 * n_wires, width))
         values (Array of shape (tiles, n_wires, width)): to be written.
@@ -107,9 +108,12 @@ def two_blocks_turned_backward(
                 re, im = load(products, 2 * (place - start)), load(products, 2 * (place - start) + 1)
                 by_cos, by_sin = rest_re * re + rest_im * im, rest_im * re - rest_re * im
                 of_neighbour = load(room, neighbour)
-                add_to(grad_turns, pair, by_cos)
-                add_to(grad_turns, n_couplings + pair, by_sin * of_neighbour)
-                add_to(grad_z, neighbour, turns[1, pair] * by_sin)
+                if n_couplings > 0:
+                    add_to(grad_turns, pair, by_cos)
+                    add_to(grad_turns, n_couplings + pair, by_sin * of_neighbour)
+                    add_to(grad_z, neighbour, turns[1, pair] * by_sin)
+                else:
+                    add_to(grad_z, neighbour, by_cos)
                 cos, sin = _factor(turns, pair, room, neighbour)
                 rest_re, rest_im = rest_re * cos + rest_im * sin, rest_im * cos - rest_re * sin
         for wire in range(n_wires):
@@ -119,8 +123,11 @@ def two_blocks_turned_backward(
 
 @kernel
 def _factor(turns: Array, pair: int, room: Array, neighbour: int) -> Any:
-    """Real and imaginary part of what a neighbour turns a wire by."""
-    return spread(turns[0, pair]), turns[1, pair] * load(room, neighbour)
+    """Real and imaginary part of what a neighbour turns a wire by; of CZ its Z."""
+    z = load(room, neighbour)
+    if turns.shape[1] == 0:
+        return z, z - z
+    return spread(turns[0, pair]), turns[1, pair] * z
 
 
 @kernel
@@ -133,7 +140,7 @@ def _write_vectors(of: Array, n_wires: int, room: Array) -> None:
 
 
 class TurnedTwoBlocksByKernels(MatrixEvaluation):
-    """`TwoBlocks` behind ZZ by kernels, for observables of one wire."""
+    """`TwoBlocks` by kernels, for observables of one wire behind ZZ, or behind CZ with any noise."""
 
     def __init__(self, method: Method) -> None:
         super().__init__(method)
@@ -142,25 +149,25 @@ class TurnedTwoBlocksByKernels(MatrixEvaluation):
     def values_of_matrices(
         self,
         matrices: Array,
-        turns: Array,
+        given: Given,
         kept: Array | None,  # noqa: ARG002
     ) -> Array:
         tiles, _, width = matrices.shape
         values = np.empty((tiles, self.shape.n_wires, width), matrices.dtype)
         room = np.empty((3 * self.shape.n_wires, width), matrices.dtype)
-        two_blocks_turned(matrices, turns, *self._tables, room, values)
+        two_blocks_turned(matrices, given.turns, *self._tables, room, values)
         return values
 
     def gradient_of_matrices(
         self,
         grad: Array,
         matrices: Array,
-        turns: Array,
+        given: Given,
         kept: Array,  # noqa: ARG002
         grad_turns: Array,
     ) -> Array:
         into = np.zeros_like(matrices)
         rows = 4 * self.shape.n_wires + 2 * self._most
         room = np.empty((rows, matrices.shape[2]), matrices.dtype)
-        two_blocks_turned_backward(matrices, turns, *self._tables, room, grad, into, grad_turns)
+        two_blocks_turned_backward(matrices, given.turns, *self._tables, room, grad, into, grad_turns)
         return into

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from sqdr.ansatz import PauliWord
+from sqdr.backends.native.kernels.evaluation import Given
 from sqdr.backends.native.kernels.matrices import MatrixEvaluation
 from sqdr.backends.native.kernels.sums import run, run_back
 from sqdr.backends.native.kernels.tiles import Array, add_to
@@ -261,17 +262,17 @@ class WordsOfTwoBlocksByKernels(MatrixEvaluation):
     def gives_words(self) -> bool:
         return True
 
-    def values_of_matrices(self, matrices: Array, turns: Array, kept: Array | None) -> Array:  # noqa: ARG002
+    def values_of_matrices(self, matrices: Array, given: Given, kept: Array | None) -> Array:  # noqa: ARG002
         tiles, _, width = matrices.shape
         values = np.empty((tiles, len(self.shape.words), width), matrices.dtype)
-        words_of_two_blocks(matrices, turns.reshape(-1), *self._arguments(matrices), values)
+        words_of_two_blocks(matrices, given.turns.reshape(-1), *self._arguments(matrices), values)
         return values
 
     def gradient_of_matrices(
         self,
         grad: Array,
         matrices: Array,
-        turns: Array,
+        given: Given,
         kept: Array,  # noqa: ARG002
         grad_turns: Array,
     ) -> Array:
@@ -279,7 +280,7 @@ class WordsOfTwoBlocksByKernels(MatrixEvaluation):
         *program, room = self._arguments(matrices)
         room_of_grads = np.empty_like(room)
         words_of_two_blocks_backward(
-            grad, matrices, turns.reshape(-1), *program, room, room_of_grads, into, grad_turns
+            grad, matrices, given.turns.reshape(-1), *program, room, room_of_grads, into, grad_turns
         )
         return into
 

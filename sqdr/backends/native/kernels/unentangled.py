@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from sqdr.backends.native.kernels.evaluation import Given
 from sqdr.backends.native.kernels.matrices import MatrixEvaluation
 from sqdr.backends.native.kernels.tiles import Array
 from sqdr.compilation import kernel
@@ -79,7 +80,7 @@ def _write_products(into: Array, row: int, grad: Array, z: Array, x: Array, y: A
 class UnentangledByKernels(MatrixEvaluation):
     """`Unentangled` by kernels."""
 
-    def values_of_matrices(self, matrices: Array, turns: Array, kept: Array | None) -> Array:  # noqa: ARG002
+    def values_of_matrices(self, matrices: Array, given: Given, kept: Array | None) -> Array:  # noqa: ARG002
         tiles, _, width = matrices.shape
         values = np.empty((tiles, self.shape.n_wires, width), matrices.dtype)
         unentangled(matrices, self._room(matrices), values)
@@ -89,7 +90,7 @@ class UnentangledByKernels(MatrixEvaluation):
         self,
         grad: Array,
         matrices: Array,
-        turns: Array,  # noqa: ARG002
+        given: Given,  # noqa: ARG002
         kept: Array,  # noqa: ARG002
         grad_turns: Array,  # noqa: ARG002
     ) -> Array:
