@@ -94,11 +94,6 @@ class Shape:
         }
         return {name: torch.tensor(table) for name, table in tables.items()}
 
-    def measured_in(self, letter: str) -> tuple[list[int], list[int]]:
-        """Places of the words of one wire that are this letter, and their wires."""
-        places = [place for place, word in enumerate(self.words) if word[0][1] == letter]
-        return places, [self.words[place][0][0] for place in places]
-
     @cached_property
     def topology(self) -> Topology:
         """The graph that the pairs of wires make."""

@@ -16,7 +16,7 @@ import numpy as np
 
 from sqdr.backends.native.causal_cone import pair_of_wire
 from sqdr.backends.native.kernels.evaluation import Given
-from sqdr.backends.native.kernels.matrices import MatrixEvaluation
+from sqdr.backends.native.kernels.matrices import MatrixEvaluation, words_of_wires
 from sqdr.backends.native.kernels.sums import run, run_back
 from sqdr.backends.native.kernels.tiles import Array, add_to
 from sqdr.backends.native.method import Method
@@ -47,21 +47,29 @@ class _Terms:
 class Program:
     """Sums of products for circuits of so many blocks, with couplings ZZ or with CZ.
 
+    Args:
+        n_blocks (int): number of blocks.
+        has_couplings (bool): whether the entangler is ZZ.
+        letters (tuple of ints): that are measured, 0 to 2 for Z, X and Y.
+
     Attributes:
         stages (list of tuples): first variable to be written, how many, terms of each, place of its
             first term, distances of both factors, and wires at each end for which it is not needed.
         factors (list of Arrays of shape (terms, 2)): the variables multiplied.
         signs (list of Arrays of shape (terms,)): -1, 0 or 1.
-        n_variables (int): the last of which is the expectation value.
+        n_variables (int): number of variables.
+        results (list of ints): the variables that are the expectation values.
     """
 
     n_blocks: int
     has_couplings: bool
+    letters: tuple[int, ...]
     stages: list[tuple[int, ...]] = field(default_factory=list)
     factors: list[Array] = field(default_factory=list)
     signs: list[Array] = field(default_factory=list)
     n_variables: int = 0
     n_terms: int = 0
+    results: list[int] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         reach = self.n_blocks - 1
@@ -79,14 +87,16 @@ class Program:
                 halves = self._pass_on(halves, reach - block)
             halves = [absorb(*pair) for pair in zip(wires, halves, strict=True)]
         if self.has_couplings:
-            centre = self._turned(state, self._rows(reach)[:1], reach)
-            self._join_turned(centre, *self._pass_on(halves, 0))
-            return
-        row = self._rows(reach)[:1].reshape(2, 2)
-        row = row.reshape(2, 2, *(1,) * (state.number.ndim - 1))
-        unflat = state.map(lambda a: np.moveaxis(a.reshape(2, 2, *a.shape[1:]), 1, -1))
-        centre = self._sums(np.moveaxis(row, 1, -1), unflat, reach)
-        self._join(centre, *halves)
+            halves = self._pass_on(halves, 0)
+        for letter in self.letters:
+            row = self._rows(reach)[letter : letter + 1]
+            if self.has_couplings:
+                self._join_turned(self._turned(state, row, reach), *halves)
+            else:
+                row = row.reshape(2, 2, *(1,) * (state.number.ndim - 1))
+                unflat = state.map(lambda a: np.moveaxis(a.reshape(2, 2, *a.shape[1:]), 1, -1))
+                self._join(self._sums(np.moveaxis(row, 1, -1), unflat, reach), *halves)
+            self.results.append(self.n_variables - 1)
 
     def _rows(self, block: int) -> Array:
         """Variables of the rows Z, X, Y of a block's matrix, by columns I, Z, X, Y."""
@@ -244,11 +254,13 @@ def _by_parity(outer: _Terms, n_pairs: int) -> _Terms:
 
 
 @cache
-def program(n_blocks: int, has_couplings: bool) -> tuple[Array, Array, Array, int]:
-    """Stages, factors and signs of `Program`, and the number of its variables."""
-    made = Program(n_blocks, has_couplings)
+def program(
+    n_blocks: int, has_couplings: bool, letters: tuple[int, ...]
+) -> tuple[Array, Array, Array, list[int], int]:
+    """Stages, factors, signs and results of `Program`, and the number of its variables."""
+    made = Program(n_blocks, has_couplings, letters)
     stages, factors = np.array(made.stages), np.concatenate(made.factors)
-    return stages, factors, np.concatenate(made.signs), made.n_variables
+    return stages, factors, np.concatenate(made.signs), made.results, made.n_variables
 
 
 @kernel
@@ -258,13 +270,16 @@ def causal_cone(
     pair_of_wire: Array,
     ring: bool,
     reach: int,
+    starts: Array,
+    places: Array,
+    results: Array,
     stages: Array,
     factors: Array,
     signs: Array,
     room: Array,
     values: Array,
 ) -> None:
-    """Write <Z> (Array of shape (tiles, n_wires, width)).
+    """Write values of words (Array of shape (tiles, words, width)).
 
     Args:
         matrices (Array): as in `matrices`.
@@ -273,17 +288,21 @@ def causal_cone(
             empty for CZ.
         ring (bool): whether the last wire is next to the first.
         reach (int): blocks less one, the distance of the farthest wires of a cone.
+        starts, places (integer Arrays): as `words_of_wires` returns them.
+        results (integer Array): the variable of each of these words.
         stages, factors (integer Arrays), signs (Array): the program.
         room (Array of shape (variables, wires at a time + 2 * reach, width))
     """
-    n_wires, wires = values.shape[1], room.shape[1]
+    n_wires, wires = len(starts) - 1, room.shape[1]
     for tile in range(len(values)):
         for first in range(0, n_wires, wires - 2 * reach):
             _fill(matrices[tile], first - reach, n_wires, ring, reach + 1, room)
             _fill_couplings(turns, pair_of_wire, first - reach, ring, reach, room)
             run(stages, factors, signs, room)
             for wire in range(first, min(first + wires - 2 * reach, n_wires)):
-                store(values[tile], wire, load(room[len(room) - 1], wire - first + reach))
+                for word in range(starts[wire], starts[wire + 1]):
+                    value = load(room[results[word]], wire - first + reach)
+                    store(values[tile], places[word], value)
 
 
 @kernel
@@ -294,6 +313,9 @@ def causal_cone_backward(
     pair_of_wire: Array,
     ring: bool,
     reach: int,
+    starts: Array,
+    places: Array,
+    results: Array,
     stages: Array,
     factors: Array,
     signs: Array,
@@ -309,7 +331,7 @@ def causal_cone_backward(
         grad_turns (Array of shape (2 * reach * pairs, width)): to which that by the turns is added.
         others: as in `causal_cone`.
     """
-    n_wires, wires = grad.shape[1], room.shape[1]
+    n_wires, wires = len(starts) - 1, room.shape[1]
     none = zeros_of(grad)
     for tile in range(len(grad)):
         into = grad_matrices[tile]
@@ -320,7 +342,9 @@ def causal_cone_backward(
             for row in range(len(grads) * wires):
                 store(grads, row, none)
             for wire in range(first, min(first + wires - 2 * reach, n_wires)):
-                store(grads[len(room) - 1], wire - first + reach, load(grad[tile], wire))
+                for word in range(starts[wire], starts[wire + 1]):
+                    by_value = load(grad[tile], places[word])
+                    add_to(grads[results[word]], wire - first + reach, by_value)
             run_back(stages, factors, signs, room, grads)
             for place in range(wires):
                 wire = first - reach + place
@@ -407,13 +431,17 @@ class CausalConeByKernels(MatrixEvaluation):
         self._pair_of_wire = np.empty(0, int)
         if shape.has_couplings:
             self._pair_of_wire = pair_of_wire(shape.pairs, shape.n_wires).numpy()
+        starts, places, letters = words_of_wires(shape)
+        measured = tuple(sorted(set(letters.tolist())))
+        *program_, results, self._n_variables = program(shape.n_blocks, shape.has_couplings, measured)
+        self._program = tuple(program_)
+        of_words = [results[measured.index(letter)] for letter in letters.tolist()]
+        self._words = starts, places, np.array(of_words)
 
     def values_of_matrices(self, matrices: Array, given: Given, kept: Array | None) -> Array:  # noqa: ARG002
         tiles, _, width = matrices.shape
-        values = np.empty((tiles, self.shape.n_wires, width), matrices.dtype)
-        *of_program, room = self._program(matrices)
-        of_pairs = given.turns, self._pair_of_wire, self._ring, self._reach
-        causal_cone(matrices, *of_pairs, *of_program, room, values)
+        values = np.empty((tiles, len(self.shape.words), width), matrices.dtype)
+        causal_cone(matrices, *self._arguments(given, matrices), values)
         return values
 
     def gradient_of_matrices(
@@ -425,15 +453,16 @@ class CausalConeByKernels(MatrixEvaluation):
         grad_turns: Array,
     ) -> Array:
         into = np.zeros_like(matrices)
-        *of_program, room = self._program(matrices)
-        of_pairs = given.turns, self._pair_of_wire, self._ring, self._reach
-        arguments = matrices, *of_pairs, *of_program, room, np.empty_like(room)
-        causal_cone_backward(grad, *arguments, into, grad_turns)
+        arguments = self._arguments(given, matrices)
+        room_of_grads = np.empty_like(arguments[-1])
+        causal_cone_backward(grad, matrices, *arguments, room_of_grads, into, grad_turns)
         return into
 
-    def _program(self, matrices: Array) -> tuple[Array, ...]:
-        shape = self.shape
-        stages, factors, signs, n_variables = program(shape.n_blocks, shape.has_couplings)
-        at_a_time = max(8, min(shape.n_wires, _AT_A_TIME // n_variables))
-        of_room = n_variables, at_a_time + 2 * self._reach, matrices.shape[2]
-        return stages, factors, signs.astype(matrices.dtype), np.empty(of_room, matrices.dtype)
+    def _arguments(self, given: Given, matrices: Array) -> tuple[Any, ...]:
+        """What the kernels take behind the matrices; the room comes last."""
+        stages, factors, signs = self._program
+        at_a_time = max(8, min(self.shape.n_wires, _AT_A_TIME // self._n_variables))
+        of_room = self._n_variables, at_a_time + 2 * self._reach, matrices.shape[2]
+        of_pairs = given.turns, self._pair_of_wire, self._ring, self._reach
+        of_program = *self._words, stages, factors, signs.astype(matrices.dtype)
+        return *of_pairs, *of_program, np.empty(of_room, matrices.dtype)

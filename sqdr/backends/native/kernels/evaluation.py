@@ -10,9 +10,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sqdr.ansatz import all_wires
 from sqdr.backends.native.autograd import Tensors
-from sqdr.backends.native.kernels.rotations import quarter_turn, rotations, rotations_backward
+from sqdr.backends.native.kernels.rotations import rotations, rotations_backward
 from sqdr.backends.native.kernels.tiles import Array, tiled, untile
 from sqdr.backends.native.method import Method
 from sqdr.backends.native.rotation import is_general
@@ -69,17 +68,10 @@ class KernelEvaluation(ABC):
         self.shape = method.shape
         self.known_noise: tuple[Tensor | None, Array] = None, np.empty(0)
         self._constants: dict[np.dtype[Any], _Constants] = {}
-        #: Those that are measured as Z, one after the other, behind a quarter turn.
-        self.letters = ("Z",) if self.gives_words() else self.shape.letters
-        #: Places of words and their wires, for each letter; None if values are those of words in order.
-        self._measured: dict[str, tuple[list[int], list[int]] | None] = dict.fromkeys(self.letters)
-        for letter in () if self.gives_words() else self.letters:
-            is_each_wire = self.shape.words == all_wires(letter, self.shape.n_wires)
-            self._measured[letter] = None if is_each_wire else self.shape.measured_in(letter)
 
     @abstractmethod
     def values_of(self, quaternions: Array, given: Given, kept: Array | None) -> Array:
-        """<Z> of every wire, or values of all words; see `gives_words`.
+        """Values of the words.
 
         Args:
             quaternions (Array of shape (tiles, 4 * n_blocks * n_wires, width)): by block and wire.
@@ -89,7 +81,7 @@ class KernelEvaluation(ABC):
                 (samples, numbers / width, width).
 
         Returns:
-            Array of shape (tiles, n_wires or words, width)
+            Array of shape (tiles, words, width)
         """
 
     @abstractmethod
@@ -104,22 +96,10 @@ class KernelEvaluation(ABC):
         """Gradient by the quaternions, given that by the values.
 
         Args:
-            grad (Array of shape (tiles, n_wires or words, width))
+            grad (Array of shape (tiles, words, width))
             quaternions, given, kept: as in `values_of`.
             sums (Sums): the gradients by what is given are added.
         """
-
-    def gives_words(self) -> bool:
-        """Whether values are those of all words at once, not <Z> of every wire for each letter."""
-        return False
-
-    def noise_for(self, letter: str, noise: Array) -> Array:  # noqa: ARG002
-        """The noise where a letter is measured as Z, behind a quarter turn."""
-        return noise
-
-    def add_noise_gradient(self, letter: str, grad: Array, into: Array) -> None:  # noqa: ARG002
-        """Add the gradient by what `noise_for` returns to that by the noise."""
-        into += grad
 
     def kept_numbers(self) -> int:
         """How many numbers of a sample are kept for the gradient."""
@@ -140,38 +120,28 @@ class KernelEvaluation(ABC):
 
     def forward(self, *inputs: Tensor, keep: bool) -> tuple[Tensor, Tensors]:
         batch, of_pairs = _Batch(self, *inputs[:4]), inputs[4:]
-        letters = self.letters
         values = np.empty((batch.size, len(self.shape.words)), batch.dtype)
         numbers = self.kept_numbers() if keep else 0
-        arrays = [batch.empty_to_keep(numbers) if numbers else None for _ in letters]
+        kept = batch.empty_to_keep(numbers) if numbers else None
 
         def part(start: int, stop: int) -> None:
             of_weights = batch.empty_of_weights()
             for tiles, samples in batch.groups(start, stop):
                 _, quaternions = batch.rotated(tiles, samples, of_weights, tiles.start == start)
-                noise = batch.noise_of(samples)
-                alone = samples.stop - samples.start if batch.alone else 0
-                for letter, array in zip(letters, arrays, strict=True):
-                    own = None if array is None else array[samples if batch.alone else tiles]
-                    turned = self._turned(quaternions, letter, batch)
-                    noise_here = self.noise_for(letter, noise)
-                    given = Given(noise_here, batch.turns, alone, batch.has_general_noise, of_pairs)
-                    found = self.values_of(turned, given, own)
-                    self._put(found, letter, values[samples])
+                own = None if kept is None else kept[samples if batch.alone else tiles]
+                given = batch.given(samples, of_pairs)
+                untile(self.values_of(quaternions, given, own), values[samples])
 
         batch.in_parallel(part)
-        return torch.from_numpy(values), [torch.from_numpy(each) for each in arrays if each is not None]
+        return torch.from_numpy(values), [] if kept is None else [torch.from_numpy(kept)]
 
     def backward(
         self, grad: Tensor, inputs: Tensors, kept: Tensors, needed: Sequence[bool]
     ) -> Sequence[Tensor | None]:
         angles, weights, couplings, noise, *of_pairs = inputs
         batch = _Batch(self, angles, weights, couplings, noise)
-        letters = self.letters
-        grad_rows = _rows(grad, len(self.shape.words))
-        of_wires = [self._of_wires(grad_rows, letter) for letter in letters]
-        nothing = np.empty((batch.size, 0, 0), batch.dtype)
-        arrays = [tensor.numpy() for tensor in kept] or [nothing] * len(letters)
+        grad_rows = _array(grad).reshape(batch.size, -1)
+        of_kept = kept[0].numpy() if kept else np.empty((batch.size, 0, 0), batch.dtype)
         grad_angles = np.empty_like(batch.rows)
         grad_noise: Any = np.zeros(batch.shape_of_noise, batch.dtype) if needed[3] else None
 
@@ -183,24 +153,11 @@ class KernelEvaluation(ABC):
             for tiles, samples in batch.groups(start, stop):
                 is_first, is_last = tiles.start == start, tiles.stop == stop
                 own_angles, quaternions = batch.rotated(tiles, samples, of_weights, is_first)
-                own_noise = batch.noise_of(samples)
-                sums = np.zeros_like(own_noise) if needed[3] else own_noise[:, :0]
-                alone = samples.stop - samples.start if batch.alone else 0
-                found: Any = None
-                for letter, rows, array in zip(letters, of_wires, arrays, strict=True):
-                    own = array[samples if batch.alone else tiles]
-                    noise_here = self.noise_for(letter, own_noise)
-                    of_letter = np.zeros_like(noise_here) if needed[3] else sums
-                    turned = self._turned(quaternions, letter, batch)
-                    by_wires = tiled(rows[samples])
-                    given = Given(noise_here, batch.turns, alone, batch.has_general_noise, of_pairs)
-                    by_turned = self.gradient_of(
-                        by_wires, turned, given, own, Sums(of_letter, of_turns)
-                    )
-                    of_these = self._turned(by_turned, letter, batch, back=True)
-                    found = of_these if found is None else found + of_these
-                    if needed[3]:
-                        self.add_noise_gradient(letter, of_letter, sums)
+                given = batch.given(samples, of_pairs)
+                sums = np.zeros_like(given.noise) if needed[3] else given.noise[:, :0]
+                own = of_kept[samples if batch.alone else tiles]
+                by_values = tiled(grad_rows[samples])
+                found = self.gradient_of(by_values, quaternions, given, own, Sums(sums, of_turns))
                 arguments = of_weights, found, sums_of_weights, grad_angles[samples]
                 own_weights = grad_weights if is_last else grad_weights[:0]
                 rotations_backward(own_angles, batch.weights, *batch.axes, *arguments, own_weights)
@@ -229,39 +186,6 @@ class KernelEvaluation(ABC):
             of_numbers = of_numbers.reshape(*noise.shape[:-2], self.shape.n_wires, -1)
             grads[3] = of_numbers.transpose(-1, -2)
         return grads
-
-    def _turned(self, quaternions: Array, letter: str, batch: "_Batch", *, back: bool = False) -> Array:
-        """With the last block's quarter turn behind which the letter is Z; or turned back.
-
-        Of general noise `noise_for` exchanges the rows of the matrices behind the last block instead.
-        """
-        if letter == "Z" or batch.has_general_noise:
-            return quaternions
-        axis, sign = (1, -1) if letter == "X" else (0, 1)
-        turned = np.empty_like(quaternions)
-        quarter_turn(quaternions, self.shape.n_wires, axis, -sign if back else sign, turned)
-        return turned
-
-    def _put(self, values: Array, letter: str, into: Array) -> None:
-        """Write values of wires (tiles, n_wires, width) as those of words (samples, words)."""
-        measured = self._measured[letter]
-        if measured is None:
-            untile(values, into)
-            return
-        places, wires = measured
-        rows = np.empty((len(into), len(wires)), into.dtype)
-        untile(values[:, wires], rows)
-        into[:, places] = rows
-
-    def _of_wires(self, rows: Array, letter: str) -> Array:
-        """Gradient by the values of wires, given that by those of words."""
-        measured = self._measured[letter]
-        if measured is None:
-            return rows
-        places, wires = measured
-        found = np.zeros((len(rows), self.shape.n_wires), rows.dtype)
-        np.add.at(found.T, wires, rows[:, places].T)
-        return found
 
 
 class _Constants:
@@ -349,8 +273,10 @@ class _Batch:
         rotations(rows, weights, *self.axes, angles, of_weights, quaternions)
         return angles, quaternions
 
-    def noise_of(self, samples: slice) -> Array:
-        return tiled(self.noise[samples]) if self.noise_differs else self.noise
+    def given(self, samples: slice, of_pairs: Tensors) -> Given:
+        noise = tiled(self.noise[samples]) if self.noise_differs else self.noise
+        alone = samples.stop - samples.start if self.alone else 0
+        return Given(noise, self.turns, alone, self.has_general_noise, of_pairs)
 
     def empty_to_keep(self, numbers: int) -> Array:
         if self.alone:
@@ -361,11 +287,6 @@ class _Batch:
 def _array(tensor: Tensor) -> Array:
     """The numbers of a tensor, one after the other."""
     return np.ascontiguousarray(tensor.numpy(force=True))
-
-
-def _rows(tensor: Tensor, numbers: int) -> Array:
-    """A tensor as a contiguous array of two axes, the second of so many numbers."""
-    return _array(tensor).reshape(-1, numbers)
 
 
 def _sum(parts: list[Any]) -> Any:

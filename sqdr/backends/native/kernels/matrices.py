@@ -11,6 +11,7 @@ import numpy as np
 
 from sqdr.backends.native.kernels.evaluation import Given, KernelEvaluation, Sums
 from sqdr.backends.native.kernels.tiles import Array, add_to
+from sqdr.backends.native.method import Shape
 from sqdr.compilation import kernel
 from sqdr.vectors import load, store, zeros_of
 
@@ -20,41 +21,13 @@ class MatrixEvaluation(KernelEvaluation):
 
     @abstractmethod
     def values_of_matrices(self, matrices: Array, given: Given, kept: Array | None) -> Array:
-        """<Z> (Array of shape (tiles, n_wires, width)); what is given and kept as in `values_of`."""
+        """Values (Array of shape (tiles, words, width)); what is given and kept as in `values_of`."""
 
     @abstractmethod
     def gradient_of_matrices(
         self, grad: Array, matrices: Array, given: Given, kept: Array, grad_turns: Array
     ) -> Array:
         """Gradient by the matrices, given that by the values; that by turns is added, as in `Sums`."""
-
-    def noise_for(self, letter: str, noise: Array) -> Array:
-        if letter == "Z":
-            return noise
-        changed = noise.copy()
-        of_z, of_letter, shift = self._last_numbers(changed, letter)
-        of_z[...], shift[...] = of_letter, 0
-        return changed
-
-    def add_noise_gradient(self, letter: str, grad: Array, into: Array) -> None:
-        if letter != "Z":
-            of_z, of_letter, shift = self._last_numbers(grad, letter)
-            of_letter += of_z
-            of_z[...] = shift[...] = 0
-        into += grad
-
-    def _last_numbers(self, noise: Array, letter: str) -> tuple[Array, Array, Array]:
-        """After the last block: numbers of Z, and of a letter; and the shift of Z alone.
-
-        Of general noise the first two are whole rows, and there is nothing to the third.
-        """
-        n_blocks, n_wires = self.shape.n_blocks, self.shape.n_wires
-        row = "ZXY".index(letter)
-        if noise.shape[1] == 24 * n_blocks * n_wires:
-            rows = noise.reshape(len(noise), 6, 4, n_blocks, n_wires, -1)[:, :, :, -1]
-            return rows[:, 0], rows[:, row], rows[:, :0]
-        last = noise.reshape(len(noise), n_blocks, 8, n_wires, -1)[:, -1]
-        return last[:, 4], last[:, 4 + row], last[:, 7]
 
     def values_of(self, quaternions: Array, given: Given, kept: Array | None) -> Array:
         of_matrices = _matrices_of(quaternions, given, self.shape.n_wires)
@@ -72,6 +45,20 @@ class MatrixEvaluation(KernelEvaluation):
         else:
             matrices_backward(*arguments, self.shape.n_wires, into, sums.noise)
         return into
+
+
+def words_of_wires(shape: Shape) -> tuple[Array, Array, Array]:
+    """Words of one wire by their wires.
+
+    Returns:
+        integer Arrays: starts, places and letters. The words of a wire are `places[starts[wire] :
+        starts[wire + 1]]`, and their letters, 0 to 2 for Z, X and Y, likewise.
+    """
+    factors = [word[0] for word in shape.words]
+    places = sorted(range(len(factors)), key=lambda place: factors[place][0])
+    starts = np.searchsorted([factors[place][0] for place in places], np.arange(shape.n_wires + 1))
+    letters = ["ZXY".index(factors[place][1]) for place in places]
+    return starts, np.array(places), np.array(letters)
 
 
 def _matrices_of(quaternions: Array, given: Given, n_wires: int) -> Array:

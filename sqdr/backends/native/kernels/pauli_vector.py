@@ -2,9 +2,8 @@
 
 Noise cannot be undone, as gates can. So the vector before each block but the first is kept; the
 gradient makes those between the wires of a block anew. A row holds one coefficient of each sample of a
-tile; I, Z, X, Y are the digits 0 to 3 of its number, wire 0 first. Where <Z> of every wire is all that
-is asked for, of the last block only the Z rows matter, which take the coefficients of a Pauli on one
-wire.
+tile; I, Z, X, Y are the digits 0 to 3 of its number, wire 0 first. Where all words are of one wire, of
+the last block only their rows matter, which take the coefficients of a Pauli on one wire.
 """
 
 from typing import Any
@@ -33,11 +32,12 @@ def pauli_vector(
     maps: Array,
     factors: Array,
     places: Array,
+    of_one: Array,
     room: Array,
     kept: Array,
     values: Array,
 ) -> None:
-    """Values of words, or <Z> of every wire if there are none.
+    """Values of words.
 
     Args:
         matrices (Array): as in `matrices`.
@@ -52,12 +52,15 @@ def pauli_vector(
         maps (Array of shape (12 * layers * noises * n_wires, width)): its transfer matrices, the rows
             Z, X, Y of each.
         factors (Array of shape (layers * noises, 4 ** n_wires)): by which noise on pairs multiplies.
-        places (integer Array of shape (words,)): of the words among the coefficients.
+        places (integer Array of shape (words,)): of the words among the coefficients; empty where all
+            are of one wire.
+        of_one (integer Array of shape (words, 2)): then their wires, and their letters, 0 to 2 for Z, X
+            and Y.
         room (Array of shape (4 ** n_wires, width))
         kept (Array of shape (tiles, numbers, width), or without rows): to be written, if it has rows:
             for each layer the vector behind ZZ, if noise on pairs follows it, and that before the next
             block.
-        values (Array of shape (tiles, n_wires or words, width)): to be written.
+        values (Array of shape (tiles, words, width)): to be written.
     """
     size = len(room)
     for tile in range(len(values)):
@@ -82,12 +85,12 @@ def pauli_vector(
             for word in range(len(places)):
                 store(values[tile], word, load(room, places[word]))
             continue
-        for wire in range(n_wires):
-            value = zeros_of(room)
+        for word in range(len(of_one)):
+            value, wire = zeros_of(room), of_one[word, 0]
+            row = last + 12 * wire + 4 * of_one[word, 1]
             for pauli in range(4):
-                place = pauli * (size >> 2 * (wire + 1))
-                value += load(of, last + 12 * wire + pauli) * load(room, place)
-            store(values[tile], wire, value)
+                value += load(of, row + pauli) * load(room, pauli * (size >> 2 * (wire + 1)))
+            store(values[tile], word, value)
 
 
 @kernel
@@ -103,6 +106,7 @@ def pauli_vector_backward(
     maps: Array,
     factors: Array,
     places: Array,
+    of_one: Array,
     kept: Array,
     room: Array,
     grad_matrices: Array,
@@ -111,9 +115,9 @@ def pauli_vector_backward(
     """Gradient by the matrices, which is written, given that by the values.
 
     Args:
-        grad (Array of shape (tiles, n_wires or words, width))
-        matrices, n_wires, source, negative, shifts, turns, acts, maps, factors, places, kept: as in
-            `pauli_vector`, which has written the last.
+        grad (Array of shape (tiles, words, width))
+        matrices, n_wires, source, negative, shifts, turns, acts, maps, factors, places, of_one, kept:
+            as in `pauli_vector`, which has written the last.
         room (Array of shape ((n_wires + 1) * 4 ** n_wires, width))
         grad_matrices (Array): zeros, of the shape of `matrices`.
         grad_turns (Array of shape (2 * layers * pairs, width)): to which that by the turns is added.
@@ -135,12 +139,13 @@ def pauli_vector_backward(
                 _copy(kept[tile][kept.shape[1] - size :], before)
             else:
                 _write_ground(before)
-            for wire in range(n_wires):
-                by_value = load(grad[tile], wire)
+            for word in range(len(of_one)):
+                by_value, wire = load(grad[tile], word), of_one[word, 0]
                 for pauli in range(4):
-                    row, place = last + 12 * wire + pauli, pauli * (size >> 2 * (wire + 1))
-                    store(into, row, by_value * load(before, place))
-                    store(grad_state, place, load(grad_state, place) + by_value * load(of, row))
+                    row = last + 12 * wire + 4 * of_one[word, 1] + pauli
+                    place = pauli * (size >> 2 * (wire + 1))
+                    add_to(into, row, by_value * load(before, place))
+                    add_to(grad_state, place, by_value * load(of, row))
         for first in range(last if len(places) > 0 else last - 12 * n_wires, -1, -12 * n_wires):
             if first < last:
                 layer = first // (12 * n_wires)
@@ -364,12 +369,12 @@ class PauliVectorByKernels(MatrixEvaluation):
             source, signs = cz_permutation(with_cz, n_wires)
             self._layer = source.numpy(), signs.numpy()[:, 0] < 0
         self._shifts = 2 * (n_wires - 1 - np.array(with_zz, int).reshape(-1, 2))
-        self._places = method.places().numpy() if self.gives_words() else np.empty(0, int)
+        of_one = [(word[0][0], "ZXY".index(word[0][1])) for word in self.shape.words]
+        is_of_one = self.shape.most_factors == 1
+        places = np.empty(0, int) if is_of_one else method.places().numpy()
+        self._words = places, np.array(of_one if is_of_one else [], int).reshape(-1, 2)
         self._n_kept = method.vectors_kept()
         self._known_pairs: tuple[tuple[Tensor, Tensor], PairNoise] | None = None
-
-    def gives_words(self) -> bool:
-        return not self.shape.measures_one_letter
 
     def kept_numbers(self) -> int:
         return self._n_kept << 2 * self.shape.n_wires
@@ -378,11 +383,11 @@ class PauliVectorByKernels(MatrixEvaluation):
         tiles, _, width = matrices.shape
         if kept is None:
             kept = np.empty((1, 0, width), matrices.dtype)
-        n_wires, places = self.shape.n_wires, self._places
+        n_wires = self.shape.n_wires
         room = np.empty((4**n_wires, width), matrices.dtype)
-        values = np.empty((tiles, len(places) or n_wires, width), matrices.dtype)
+        values = np.empty((tiles, len(self.shape.words), width), matrices.dtype)
         of_layers = *self._layer, self._shifts, given.turns, *self._noise_of_pairs(given, width)
-        pauli_vector(matrices, n_wires, *of_layers, places, room, kept, values)
+        pauli_vector(matrices, n_wires, *of_layers, *self._words, room, kept, values)
         return values
 
     def gradient_of_matrices(
@@ -397,7 +402,7 @@ class PauliVectorByKernels(MatrixEvaluation):
         room = np.empty(((n_wires + 1) * 4**n_wires, width), matrices.dtype)
         into = np.zeros_like(matrices)
         of_layers = *self._layer, self._shifts, given.turns, *self._noise_of_pairs(given, width)
-        arguments = matrices, n_wires, *of_layers, self._places, kept, room, into, grad_turns
+        arguments = matrices, n_wires, *of_layers, *self._words, kept, room, into, grad_turns
         pauli_vector_backward(grad, *arguments)
         return into
 

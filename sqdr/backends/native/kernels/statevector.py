@@ -15,6 +15,7 @@ import numpy as np
 
 from sqdr.ansatz import PauliWord
 from sqdr.backends.native.kernels.evaluation import Given, KernelEvaluation, Sums
+from sqdr.backends.native.kernels.rotations import quarter_turn
 from sqdr.backends.native.kernels.tiles import Array, each_alone, tiled
 from sqdr.backends.native.statevector import Statevector, action_of, cz_signs
 from sqdr.compilation import kernel
@@ -361,23 +362,24 @@ class StatevectorByKernels(KernelEvaluation):
         self._signs = cz_signs(shape.pairs, shape.n_wires).numpy()
         pairs = [((a, "Z"), (b, "Z")) for a, b in shape.pairs] if shape.has_couplings else []
         _, _, self._pair_signs = _tables_of_words(pairs, shape.n_wires)
-        self._words = _tables_of_words(shape.words if self.gives_words() else (), shape.n_wires)
+        #: The one letter that is measured, and on which wires; else there are tables of words.
+        self._letter = shape.letters[0] if shape.measures_one_letter else None
+        self._wires = np.array([word[0][0] for word in shape.words])
+        self._words = _tables_of_words(() if self._letter else shape.words, shape.n_wires)
         self._in_dtype: dict[Any, tuple[tuple[Array, Array, Array], Array]] = {}
-
-    def gives_words(self) -> bool:
-        return not self.shape.measures_one_letter
 
     def kept_numbers(self) -> int:
         return 2 << self.shape.n_wires
 
     def takes_samples_alone(self, size: int) -> bool:
         n_wires = self.shape.n_wires
-        if self.shape.has_couplings or self.gives_words():
+        if self.shape.has_couplings or not self._letter:
             return False
         return n_wires >= _LARGE or (n_wires >= _WORTH_ROWS and size < _FEW)
 
     def values_of(self, quaternions: Array, given: Given, kept: Array | None) -> Array:
         alone = given.alone
+        quaternions = self._turned(quaternions)
         signs, n_inner = self._signs_of(quaternions, alone)
         if alone:
             quaternions = each_alone(quaternions, alone)
@@ -387,13 +389,18 @@ class StatevectorByKernels(KernelEvaluation):
         phases, words, _ = self._tables(given, signs.dtype)
         room = np.empty_like(signs)
         statevector(quaternions, n_wires, n_inner, signs, phases, words, states, room, values)
-        return tiled(values.sum(2)) if alone else values
+        values = tiled(values.sum(2)) if alone else values
+        return values if self._measures_each_wire() else np.ascontiguousarray(values[:, self._wires])
 
     def gradient_of(
         self, grad: Array, quaternions: Array, given: Given, kept: Array, sums: Sums
     ) -> Array:
         alone = given.alone
+        quaternions = self._turned(quaternions)
         signs, n_inner = self._signs_of(quaternions, alone)
+        if not self._measures_each_wire():
+            by_words, grad = grad, np.zeros((len(grad), self.shape.n_wires, grad.shape[2]), grad.dtype)
+            np.add.at(grad.swapaxes(0, 1), self._wires, by_words.swapaxes(0, 1))
         if alone:
             grad, quaternions = each_alone(grad, alone), each_alone(quaternions, alone)
         into = np.empty_like(quaternions)
@@ -417,7 +424,19 @@ class StatevectorByKernels(KernelEvaluation):
         if len(pair_signs) > 0:
             cosines, sines = given.turns[:, :, None]
             sums.turns[...] += np.concatenate((-sines * by_angles, cosines * by_angles))
-        return tiled(into.sum(2)) if alone else into
+        return self._turned(tiled(into.sum(2)) if alone else into, back=True)
+
+    def _measures_each_wire(self) -> bool:
+        return not self._letter or np.array_equal(self._wires, np.arange(self.shape.n_wires))
+
+    def _turned(self, quaternions: Array, *, back: bool = False) -> Array:
+        """With the last block's quarter turn behind which the letter is Z; or turned back."""
+        if self._letter in (None, "Z"):
+            return quaternions
+        axis, sign = (1, -1) if self._letter == "X" else (0, 1)
+        turned = np.empty_like(quaternions)
+        quarter_turn(quaternions, self.shape.n_wires, axis, -sign if back else sign, turned)
+        return turned
 
     def _tables(self, given: Given, dtype: Any) -> tuple[Array, tuple[Array, Array, Array], Array]:
         """Phases of layers of ZZ, tables of words and diagonals of pairs, as the kernels take them."""

@@ -213,9 +213,6 @@ class TwoBlocksByKernels(KernelEvaluation):
         rows = [(wire, "ZXY".index(letter), of_letters[letter]) for wire, letter in factors]
         self._words = np.array(rows)
 
-    def gives_words(self) -> bool:
-        return True
-
     def values_of(self, quaternions: Array, given: Given, kept: Array | None) -> Array:  # noqa: ARG002
         tiles, _, width = quaternions.shape
         values = np.empty((tiles, len(self._words), width), quaternions.dtype)

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from sqdr.backends.native.kernels.evaluation import Given
-from sqdr.backends.native.kernels.matrices import MatrixEvaluation
+from sqdr.backends.native.kernels.matrices import MatrixEvaluation, words_of_wires
 from sqdr.backends.native.kernels.tiles import Array, add_to
 from sqdr.backends.native.kernels.two_blocks import neighbours_of
 from sqdr.backends.native.method import Method
@@ -25,19 +25,23 @@ def two_blocks_turned(
     starts: Array,
     neighbours: Array,
     pairs: Array,
+    word_starts: Array,
+    words: Array,
+    letters: Array,
     room: Array,
     values: Array,
 ) -> None:
-    """<Z> of every wire.
+    """Values of words.
 
     Args:
         matrices (Array): as in `matrices`, of two blocks.
         turns (Array of shape (2, couplings)): cosines and sines; without columns for CZ.
         starts, neighbours, pairs (integer Arrays): as above.
+        word_starts, words, letters (integer Arrays): as `words_of_wires` returns them.
         room (Array of shape (3 * n_wires, width))
-        values (Array of shape (tiles, n_wires, width)): to be written.
+        values (Array of shape (tiles, words, width)): to be written.
     """
-    n_wires = values.shape[1]
+    n_wires = len(starts) - 1
     one = spread(values.dtype.type(1))
     for tile in range(len(values)):
         of = matrices[tile]
@@ -48,10 +52,11 @@ def two_blocks_turned(
                 cos, sin = _factor(turns, pairs[place], room, neighbours[place])
                 re, im = re * cos - im * sin, re * sin + im * cos
             z, x, y = load(room, wire), load(room, n_wires + wire), load(room, 2 * n_wires + wire)
-            row = 12 * (n_wires + wire)
-            value = load(of, row) + load(of, row + 1) * z
-            value += load(of, row + 2) * (x * re - y * im) + load(of, row + 3) * (x * im + y * re)
-            store(values[tile], wire, value)
+            for word in range(word_starts[wire], word_starts[wire + 1]):
+                row = 12 * (n_wires + wire) + 4 * letters[word]
+                value = load(of, row) + load(of, row + 1) * z
+                value += load(of, row + 2) * (x * re - y * im) + load(of, row + 3) * (x * im + y * re)
+                store(values[tile], words[word], value)
 
 
 @kernel
@@ -61,6 +66,9 @@ def two_blocks_turned_backward(
     starts: Array,
     neighbours: Array,
     pairs: Array,
+    word_starts: Array,
+    words: Array,
+    letters: Array,
     room: Array,
     grad: Array,
     grad_matrices: Array,
@@ -69,13 +77,14 @@ def two_blocks_turned_backward(
     """Gradients, given that of the values.
 
     Args:
-        matrices, turns, starts, neighbours, pairs: as in `two_blocks_turned`.
+        matrices, turns, starts, neighbours, pairs, word_starts, words, letters: as in
+            `two_blocks_turned`.
         room (Array of shape (4 * n_wires + 2 * most neighbours of a wire, width))
-        grad (Array of shape (tiles, n_wires, width))
+        grad (Array of shape (tiles, words, width))
         grad_matrices (Array): of the shape of `matrices`, zeros; to be written.
         grad_turns (Array of shape (2 * couplings, width)): that of all tiles is added.
     """
-    n_wires, n_couplings = grad.shape[1], turns.shape[1]
+    n_wires, n_couplings = len(starts) - 1, turns.shape[1]
     grad_z, products = room[3 * n_wires : 4 * n_wires], room[4 * n_wires :]
     one = spread(grad.dtype.type(1))
     for tile in range(len(grad)):
@@ -91,12 +100,16 @@ def two_blocks_turned_backward(
                 cos, sin = _factor(turns, pairs[place], room, neighbours[place])
                 re, im = re * cos - im * sin, re * sin + im * cos
             z, x, y = load(room, wire), load(room, n_wires + wire), load(room, 2 * n_wires + wire)
-            row, g = 12 * (n_wires + wire), load(grad[tile], wire)
-            by_z, by_x, by_y = g * load(of, row + 1), g * load(of, row + 2), g * load(of, row + 3)
-            store(into, row, g)
-            store(into, row + 1, g * z)
-            store(into, row + 2, g * (x * re - y * im))
-            store(into, row + 3, g * (x * im + y * re))
+            by_z, by_x, by_y = one - one, one - one, one - one
+            for word in range(word_starts[wire], word_starts[wire + 1]):
+                row, g = 12 * (n_wires + wire) + 4 * letters[word], load(grad[tile], words[word])
+                by_z += g * load(of, row + 1)
+                by_x += g * load(of, row + 2)
+                by_y += g * load(of, row + 3)
+                add_to(into, row, g)
+                add_to(into, row + 1, g * z)
+                add_to(into, row + 2, g * (x * re - y * im))
+                add_to(into, row + 3, g * (x * im + y * re))
             store(grad_z, wire, load(grad_z, wire) + by_z)
             for column in range(2):
                 store(into, 12 * wire + 4 + column, by_x * re + by_y * im)
@@ -144,7 +157,8 @@ class TurnedTwoBlocksByKernels(MatrixEvaluation):
 
     def __init__(self, method: Method) -> None:
         super().__init__(method)
-        self._most, *self._tables = neighbours_of(self.shape.pairs, self.shape.n_wires)
+        self._most, *neighbours = neighbours_of(self.shape.pairs, self.shape.n_wires)
+        self._tables = *neighbours, *words_of_wires(self.shape)
 
     def values_of_matrices(
         self,
@@ -153,7 +167,7 @@ class TurnedTwoBlocksByKernels(MatrixEvaluation):
         kept: Array | None,  # noqa: ARG002
     ) -> Array:
         tiles, _, width = matrices.shape
-        values = np.empty((tiles, self.shape.n_wires, width), matrices.dtype)
+        values = np.empty((tiles, len(self.shape.words), width), matrices.dtype)
         room = np.empty((3 * self.shape.n_wires, width), matrices.dtype)
         two_blocks_turned(matrices, given.turns, *self._tables, room, values)
         return values

@@ -259,9 +259,6 @@ class WordsOfTwoBlocksByKernels(MatrixEvaluation):
         words = _Words(self.shape)
         self._program = words.sums.program(words.values)
 
-    def gives_words(self) -> bool:
-        return True
-
     def values_of_matrices(self, matrices: Array, given: Given, kept: Array | None) -> Array:  # noqa: ARG002
         tiles, _, width = matrices.shape
         values = np.empty((tiles, len(self.shape.words), width), matrices.dtype)

@@ -3,35 +3,57 @@
 import numpy as np
 
 from sqdr.backends.native.kernels.evaluation import Given
-from sqdr.backends.native.kernels.matrices import MatrixEvaluation
+from sqdr.backends.native.kernels.matrices import MatrixEvaluation, words_of_wires
 from sqdr.backends.native.kernels.tiles import Array
+from sqdr.backends.native.method import Method
 from sqdr.compilation import kernel
 from sqdr.vectors import load, store, zeros_of
 
 
 @kernel
-def unentangled(matrices: Array, vectors: Array, values: Array) -> None:
-    """Write <Z> (Array of shape (tiles, n_wires, width)).
+def unentangled(
+    matrices: Array, starts: Array, places: Array, letters: Array, vectors: Array, values: Array
+) -> None:
+    """Write values of words (Array of shape (tiles, words, width)).
 
     Args:
         matrices (Array): as in `matrices`.
+        starts, places, letters (integer Arrays): as `words_of_wires` returns them.
         vectors (Array of shape (3 * n_blocks, width)): room.
     """
+    n_wires = len(starts) - 1
     for tile in range(len(values)):
-        for wire in range(values.shape[1]):
-            _write_vectors(matrices[tile], wire, values.shape[1], vectors)
-            store(values[tile], wire, load(vectors, len(vectors) - 3))
+        for wire in range(n_wires):
+            _write_vectors(matrices[tile], wire, n_wires, vectors)
+            for word in range(starts[wire], starts[wire + 1]):
+                store(values[tile], places[word], load(vectors, len(vectors) - 3 + letters[word]))
 
 
 @kernel
-def unentangled_backward(grad: Array, matrices: Array, vectors: Array, grad_matrices: Array) -> None:
+def unentangled_backward(
+    grad: Array,
+    matrices: Array,
+    starts: Array,
+    places: Array,
+    letters: Array,
+    vectors: Array,
+    grad_matrices: Array,
+) -> None:
     """Write the gradient by the matrices, given that by the values."""
-    n_wires, none = grad.shape[1], zeros_of(grad)
+    n_wires, none = len(starts) - 1, zeros_of(grad)
     for tile in range(len(grad)):
         of, into = matrices[tile], grad_matrices[tile]
         for wire in range(n_wires):
             _write_vectors(of, wire, n_wires, vectors)
-            by_z, by_x, by_y = load(grad[tile], wire), none, none
+            by_z, by_x, by_y = none, none, none
+            for word in range(starts[wire], starts[wire + 1]):
+                by_word = load(grad[tile], places[word])
+                if letters[word] == 0:
+                    by_z += by_word
+                elif letters[word] == 1:
+                    by_x += by_word
+                else:
+                    by_y += by_word
             for block in range(len(vectors) // 3 - 1, -1, -1):
                 row = 12 * (block * n_wires + wire)
                 z, x, y = none + grad.dtype.type(1), none, none
@@ -78,12 +100,16 @@ def _write_products(into: Array, row: int, grad: Array, z: Array, x: Array, y: A
 
 
 class UnentangledByKernels(MatrixEvaluation):
-    """`Unentangled` by kernels."""
+    """`Unentangled` by kernels, for observables of one wire."""
+
+    def __init__(self, method: Method) -> None:
+        super().__init__(method)
+        self._words = words_of_wires(self.shape)
 
     def values_of_matrices(self, matrices: Array, given: Given, kept: Array | None) -> Array:  # noqa: ARG002
         tiles, _, width = matrices.shape
-        values = np.empty((tiles, self.shape.n_wires, width), matrices.dtype)
-        unentangled(matrices, self._room(matrices), values)
+        values = np.empty((tiles, len(self.shape.words), width), matrices.dtype)
+        unentangled(matrices, *self._words, self._room(matrices), values)
         return values
 
     def gradient_of_matrices(
@@ -95,7 +121,7 @@ class UnentangledByKernels(MatrixEvaluation):
         grad_turns: Array,  # noqa: ARG002
     ) -> Array:
         into = np.empty_like(matrices)
-        unentangled_backward(grad, matrices, self._room(matrices), into)
+        unentangled_backward(grad, matrices, *self._words, self._room(matrices), into)
         return into
 
     def _room(self, matrices: Array) -> Array:
