@@ -91,6 +91,9 @@ class NativeCircuit(ReuploadCircuit):
         self._compiled: Compiled | None = None
         self._kernels: dict[bool, Evaluation | None] = {}
         self._shapes = tuple(self.ansatz.shapes().items())
+        # A subclass may define more than `_as_usual` knows.
+        has_more = self._shape.has_couplings or self.ansatz.differs_between_blocks
+        self._is_usual = type(self) is NativeCircuit and self.noise_is_fixed and not has_more
         self._no_couplings = torch.empty(self.n_blocks - 1, 0, device="cpu")
         weights = self.weights
         self._most_bytes: int | None = None
@@ -147,7 +150,8 @@ class NativeCircuit(ReuploadCircuit):
     def evaluate(self, angles: Tensor) -> Tensor:
         self._check_trained()
         if not self._compile or torch.compiler.is_compiling():
-            return super().evaluate(angles)
+            values = self._as_usual(angles) if self._is_usual else None
+            return super().evaluate(angles) if values is None else values
         if self._compiled is None:
             self._compiled = Compiled(self._compiled_values)
         noise: Tensors = ()
@@ -165,6 +169,27 @@ class NativeCircuit(ReuploadCircuit):
             self._most_bytes = max(by_operations, *known)
         if samples * self._most_bytes > UNCHECKED_BYTES:
             super().refuse_beyond_memory(samples, dtype, device, needs_gradient)
+
+    def _as_usual(self, angles: Tensor) -> Tensor | None:
+        """Values by kernels, without the questions to which most circuits have the same answers.
+
+        They take as long as the kernels of a small circuit. None where they must be asked.
+        """
+        weights = self.weights
+        dtype = angles.dtype
+        if angles.dim() != 2 or dtype != weights.dtype or dtype not in (torch.float32, torch.float64):
+            return None
+        if torch.is_autocast_enabled("cpu"):
+            return None
+        noise = self._fixed_noise.get((dtype, angles.device))
+        if noise is None:
+            noise = self._noise_tensors_of(self._noise, angles)
+        if len(noise) > 1:
+            return None
+        by_kernels = self._kernels_for(is_general(noise[0]), angles, weights)
+        if by_kernels is None:
+            return None
+        return evaluate_plain(by_kernels, angles, weights, self._no_couplings, *noise)
 
     def bytes_per_sample(self, dtype: torch.dtype, device: torch.device, needs_gradient: bool) -> int:
         is_trained = any(getattr(self, name).requires_grad for name in self._noise_tensors)

@@ -58,7 +58,8 @@ class Sums(NamedTuple):
 class KernelEvaluation(ABC):
     """Values and first gradients of a method on the CPU; all else is left to `Method.values`.
 
-    The inputs are those of `Method.values`. The batch is cut into tiles, which are shared out among
+    The inputs are those of `Method.values`; angles that are the same in all blocks may also have the
+    shape (batch, n_features). The batch is cut into tiles, which are shared out among
     threads. Each thread takes a few tiles at a time, and makes quaternions of their angles; a subclass
     makes values of those.
     """
@@ -116,7 +117,10 @@ class KernelEvaluation(ABC):
         return self._constants[dtype]
 
     def function(self, *inputs: Tensor) -> Tensor:
-        return self.method.values(*inputs)
+        angles, *others = inputs
+        if angles.dim() == 2:
+            angles = angles.reshape(len(angles), self.shape.n_wires, -1)
+        return self.method.values(angles, *others)
 
     def forward(self, *inputs: Tensor, keep: bool) -> tuple[Tensor, Tensors]:
         batch, of_pairs = _Batch(self, *inputs[:4]), inputs[4:]
@@ -197,7 +201,10 @@ class _Constants:
         self.width = n_lanes(dtype)
         self.of_weights = 4 * ansatz.n_blocks * ansatz.n_wires, self.width
         self.group = max(1, _AT_A_TIME // math.prod(self.of_weights))
-        self.at_least = max(1, _WORTH_A_THREAD // (method.multiply_adds() * self.width))
+        # Rotations and their gradient, beside what `multiply_adds` counts.
+        of_rotations = 128 * ansatz.n_blocks * ansatz.n_wires
+        cost = (method.multiply_adds() + of_rotations) * self.width
+        self.at_least = max(1, _WORTH_A_THREAD // cost)
         self.no_turns = np.empty((2, 0), dtype)
 
 
@@ -294,9 +301,9 @@ def _sum(parts: list[Any]) -> Any:
 
 
 def _as_given(rows: Array, angles: Tensor) -> Tensor:
-    """Rows for each sample, in the shape of the angles (..., batch, n_wires, letters)."""
+    """Rows for each sample, in the shape of the angles."""
     shape = angles.shape
-    if len(shape) == 3:
+    if len(shape) < 4:
         return torch.from_numpy(rows.reshape(shape))
     return torch.from_numpy(rows.reshape(shape[1], shape[0], *shape[2:]).swapaxes(0, 1))
 
