@@ -133,10 +133,10 @@ class NativeCircuit(ReuploadCircuit):
     def expectation_values(self, angles: Tensor, weights: Tensor) -> Tensor:
         noise = self._noise_tensors_of(self.realised_noise(angles), angles)
         of_method, of_readout = self._split(noise)
+        of_wires, *of_pairs = of_method
         by_kernels: Evaluation | None = None
-        of_pairs = of_method[1:]
-        if not any(noise.requires_grad or noise.shape[2] > 1 for noise in of_pairs):
-            by_kernels = self._kernels_for(is_general(of_method[0]), angles, weights)
+        if not any(each.requires_grad or each.shape[2] > 1 for each in of_pairs):
+            by_kernels = self._kernels_for(is_general(of_wires), angles, weights)
         couplings = self._no_couplings
         if by_kernels is None or self._shape.has_couplings:
             couplings = self.couplings_for(angles)
@@ -173,10 +173,9 @@ class NativeCircuit(ReuploadCircuit):
     def _as_usual(self, angles: Tensor) -> Tensor | None:
         """Values by kernels, without the questions to which most circuits have the same answers.
 
-        They take as long as the kernels of a small circuit. None where they must be asked.
+        These take as long as the kernels of a small circuit. None where they must be asked.
         """
-        weights = self.weights
-        dtype = angles.dtype
+        weights, dtype = self.weights, angles.dtype
         if angles.dim() != 2 or dtype != weights.dtype or dtype not in (torch.float32, torch.float64):
             return None
         if torch.is_autocast_enabled("cpu"):
@@ -193,11 +192,9 @@ class NativeCircuit(ReuploadCircuit):
 
     def bytes_per_sample(self, dtype: torch.dtype, device: torch.device, needs_gradient: bool) -> int:
         is_trained = any(getattr(self, name).requires_grad for name in self._noise_tensors)
-        if self._shape.n_pair_noises and (is_trained or self._drawn_strengths):
-            by_kernels = False
-        else:
-            by_kernels = needs_gradient and device.type == "cpu" and self._kernels_of(False) is not None
-        if by_kernels:
+        is_fixed = not (self._shape.n_pair_noises and (is_trained or self._drawn_strengths))
+        on_cpu = needs_gradient and device.type == "cpu"
+        if on_cpu and is_fixed and self._kernels_of(False) is not None:
             return dtype.itemsize * self._method.numbers_per_sample_by_kernels()
         return dtype.itemsize * self._method.numbers_per_sample(needs_gradient)
 

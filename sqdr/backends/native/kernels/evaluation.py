@@ -59,9 +59,9 @@ class KernelEvaluation(ABC):
     """Values and first gradients of a method on the CPU; all else is left to `Method.values`.
 
     The inputs are those of `Method.values`; angles that are the same in all blocks may also have the
-    shape (batch, n_features). The batch is cut into tiles, which are shared out among
-    threads. Each thread takes a few tiles at a time, and makes quaternions of their angles; a subclass
-    makes values of those.
+    shape (batch, n_features). The batch is cut into tiles, which are shared out among threads. Each
+    thread takes a few tiles at a time, and makes quaternions of their angles; a subclass makes values
+    of those.
     """
 
     def __init__(self, method: Method) -> None:
