@@ -142,7 +142,7 @@ def _parameters(trained: TrainedRun) -> Rows:
 
 
 def _gates(trained: TrainedRun) -> Rows:
-    """Gate or channel, how many at a time, how many times, how many in all; nothing for no circuit."""
+    """Gate, channel or observable: how many at a time, how often, in all; nothing for no circuit."""
     circuit = trained.circuit
     if circuit is None:
         return
@@ -160,6 +160,7 @@ def _gates(trained: TrainedRun) -> Rows:
             if isinstance(channel, TwoWireDepolarizing):
                 n_channels = n_pairs
             in_block[f"{channel.in_words()} after {where}"] = n_channels, times
+    in_block["observables, at the end"] = ansatz.n_outputs, 1
     for gate, (n, times) in in_block.items():
         yield gate, f"{n:,}", f"{times:,}", f"{n * times:,}"
 

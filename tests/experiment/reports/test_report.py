@@ -261,11 +261,13 @@ def test_gates(tmp_path):
 
 def test_gates_of_a_member_of_the_family(tmp_path):
     options = ["--model.encoding", "XY", "--model.scaling", "true", "--model.entangler", "ZZ"]
+    options += ["--model.observables", "[Z0, X1, Z0 Z1]"]
     noise = ["--model.noise.after_entangler", "{TwoWireDepolarizing: 0.01}"]
     rows = read_page(report_of(tmp_path, *options, *noise)).rows
     assert rows["RX·RY with angles of the data, scaled"] == ["2", "2", "4"]
     assert rows["ZZ, between blocks"] == ["1", "1", "1"]
     assert rows["TwoWireDepolarizing 0.01 after entangling layers"] == ["1", "1", "1"]
+    assert rows["observables, at the end"] == ["3", "1", "3"]
 
 
 def test_synops_and_rates_of_the_layers(run, model, test_images):
