@@ -92,8 +92,7 @@ class NativeCircuit(ReuploadCircuit):
         self._kernels: dict[bool, Evaluation | None] = {}
         self._shapes = tuple(self.ansatz.shapes().items())
         # A subclass may define more than `_as_usual` knows.
-        has_more = self._shape.has_couplings or self.ansatz.differs_between_blocks
-        self._is_usual = type(self) is NativeCircuit and self.noise_is_fixed and not has_more
+        self._is_usual = type(self) is NativeCircuit and self.noise_is_fixed
         self._no_couplings = torch.empty(self.n_blocks - 1, 0, device="cpu")
         weights = self.weights
         self._most_bytes: int | None = None
@@ -175,8 +174,9 @@ class NativeCircuit(ReuploadCircuit):
 
         These take as long as the kernels of a small circuit. None where they must be asked.
         """
-        weights, dtype = self.weights, angles.dtype
-        if angles.dim() != 2 or dtype != weights.dtype or dtype not in (torch.float32, torch.float64):
+        trained, dtype = [getattr(self, name) for name, _ in self._shapes], angles.dtype
+        is_of_one_dtype = all(tensor.dtype == dtype for tensor in trained)
+        if angles.dim() != 2 or not is_of_one_dtype or dtype not in (torch.float32, torch.float64):
             return None
         if torch.is_autocast_enabled("cpu"):
             return None
@@ -185,10 +185,13 @@ class NativeCircuit(ReuploadCircuit):
             noise = self._noise_tensors_of(self._noise, angles)
         if len(noise) > 1:
             return None
-        by_kernels = self._kernels_for(is_general(noise[0]), angles, weights)
+        by_kernels = self._kernels_for(is_general(noise[0]), angles, *trained)
         if by_kernels is None:
             return None
-        return evaluate_plain(by_kernels, angles, weights, self._no_couplings, *noise)
+        if self.ansatz.differs_between_blocks:
+            angles = self.rows_of(angles, self.scales, dtype)
+        couplings = trained[-1] if self._shape.has_couplings else self._no_couplings
+        return evaluate_plain(by_kernels, angles, trained[0], couplings, *noise)
 
     def bytes_per_sample(self, dtype: torch.dtype, device: torch.device, needs_gradient: bool) -> int:
         is_trained = any(getattr(self, name).requires_grad for name in self._noise_tensors)

@@ -231,7 +231,9 @@ class _Batch:
         self.turns = constants.no_turns
         if evaluation.shape.has_couplings:
             of_pairs = _array(couplings).reshape(-1)
-            self.turns = np.stack((np.cos(of_pairs), np.sin(of_pairs)))
+            self.turns = np.empty((2, len(of_pairs)), self.dtype)
+            np.cos(of_pairs, out=self.turns[0])
+            np.sin(of_pairs, out=self.turns[1])
         self.alone = evaluation.takes_samples_alone(self.size)
         self.has_general_noise = is_general(noise)
         known, tile = evaluation.known_noise
