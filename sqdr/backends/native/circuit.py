@@ -188,7 +188,7 @@ class NativeCircuit(ReuploadCircuit):
         by_kernels = self._kernels_for(is_general(noise[0]), angles, *trained)
         if by_kernels is None:
             return None
-        if self.ansatz.differs_between_blocks:
+        if self.scaling:
             angles = self.rows_of(angles, self.scales, dtype)
         couplings = trained[-1] if self._shape.has_couplings else self._no_couplings
         return evaluate_plain(by_kernels, angles, trained[0], couplings, *noise)

@@ -58,10 +58,9 @@ class Sums(NamedTuple):
 class KernelEvaluation(ABC):
     """Values and first gradients of a method on the CPU; all else is left to `Method.values`.
 
-    The inputs are those of `Method.values`; angles that are the same in all blocks may also have the
-    shape (batch, n_features). The batch is cut into tiles, which are shared out among threads. Each
-    thread takes a few tiles at a time, and makes quaternions of their angles; a subclass makes values
-    of those.
+    The inputs are those of `Method.values`; angles may also have the shape (batch, n_features). The
+    batch is cut into tiles, which are shared out among threads. Each thread takes a few tiles at a
+    time, and makes quaternions of their angles; a subclass makes values of those.
     """
 
     def __init__(self, method: Method) -> None:
@@ -119,7 +118,10 @@ class KernelEvaluation(ABC):
     def function(self, *inputs: Tensor) -> Tensor:
         angles, *others = inputs
         if angles.dim() == 2:
-            angles = angles.reshape(len(angles), self.shape.n_wires, -1)
+            ansatz = self.shape.ansatz
+            by_block = angles.reshape(len(angles), -1, ansatz.n_wires, len(ansatz.encoding))
+            differs = ansatz.differs_between_blocks
+            angles = by_block.transpose(0, 1) if differs else by_block.squeeze(1)
         return self.method.values(angles, *others)
 
     def forward(self, *inputs: Tensor, keep: bool) -> tuple[Tensor, Tensors]:
