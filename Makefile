@@ -39,7 +39,7 @@ accuracy: $(VENV)/train
 # The tables of docs/results.md: hours of training, of images below DATA; goes on where it was stopped.
 DATA ?= datasets
 results: $(VENV)/installed
-	$(BIN)/python benchmarks/results.py --root $(DATA)
+	$(BIN)/python benchmarks/results.py --root $(DATA) $(OPTIONS)
 
 # Goes on where it was stopped; so do both comparisons.
 sweep: $(VENV)/train
