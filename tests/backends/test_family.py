@@ -15,6 +15,7 @@ import sqdr
 from sqdr.ansatz import AXES
 from sqdr.backends.native import kernels
 from sqdr.testing.cases import (
+    ALL_NOISE,
     CHANNELS,
     COHERENT,
     TWO_OPERATORS,
@@ -131,6 +132,32 @@ NOISY = pytest.mark.parametrize("noisy", [False, True], ids=["noiseless", "noisy
 @given(data=st.data())
 def test_native(method, noisy, data):
     check_native(method, noisy, data)
+
+
+@pytest.mark.parametrize("noise", [(), ALL_NOISE], ids=["noiseless", "noisy"])
+@pytest.mark.parametrize("observables", ["X", "Y", ("Y2", "X0", "Z1", "X0", "Z3")], ids=str)
+@pytest.mark.parametrize(
+    ("method", "n_blocks", "entanglement", "entangler"),
+    [
+        ("closed-form", 2, "linear", "CZ"),
+        ("closed-form", 2, "full", "ZZ"),
+        ("closed-form", 3, "none", "CZ"),
+        ("causal-cone", 3, "linear", "CZ"),
+        ("causal-cone", 3, "linear", "ZZ"),
+        ("dense", 3, "full", "CZ"),
+    ],
+)
+def test_letters_in_any_order(method, n_blocks, entanglement, entangler, observables, noise):
+    case = Case(4, n_blocks, entanglement, *noise, entangler=entangler, observables=observables)
+    angles, weights = case.draw()
+    circuit = case.circuit("native", weights, method=method)
+    rows = torch.as_tensor(angles).requires_grad_()
+    values = circuit(rows)
+    np.testing.assert_allclose(values.detach(), reference_values(case), rtol=0, atol=1e-10)
+    (values[0] @ torch.as_tensor(case.cotangent)).backward()
+    expected = reference_gradients(case)
+    np.testing.assert_allclose(rows.grad[0], expected["angles"], rtol=0, atol=4e-10)
+    np.testing.assert_allclose(circuit.weights.grad, expected["weights"], rtol=0, atol=4e-10)
 
 
 @NOISY
