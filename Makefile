@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PEERS := $(basename $(notdir $(wildcard benchmarks/requirements/*.txt)))
 
-.PHONY: train test lint types check mutants coverage accuracy results sweep compare compare-family members fit device-noise bench bench-cuda bench-full
+.PHONY: train test test-mitigation lint types check mutants coverage accuracy results sweep compare compare-family members fit device-noise bench bench-cuda bench-full
 
 train: $(VENV)/train
 	$(BIN)/sqdr train $(OPTIONS)
@@ -15,6 +15,10 @@ train: $(VENV)/train
 test: $(VENV)/example
 	OMP_NUM_THREADS=1 $(BIN)/pytest --numprocesses auto
 
+# Those of mitiq, which wants an older NumPy than the others.
+test-mitigation: $(VENV)-mitigation/installed
+	OMP_NUM_THREADS=1 $(VENV)-mitigation/bin/python -m pytest tests/backends/test_qiskit.py -k TestMitiq
+
 lint: $(VENV)/installed
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -22,7 +26,7 @@ lint: $(VENV)/installed
 types: $(VENV)/installed
 	$(BIN)/mypy
 
-check: lint types test
+check: lint types test test-mitigation
 
 # Processes that tests start are measured as well.
 coverage: $(VENV)/example
@@ -116,6 +120,12 @@ $(VENV)/installed: pyproject.toml
 $(VENV)/example: $(VENV)/installed examples/own-backend/pyproject.toml
 	$(BIN)/pip install --quiet --editable examples/own-backend
 	touch $@
+
+# This environment and those of peers see what $(VENV) holds and add to it.
+$(VENV)-mitigation/installed: $(VENV)/installed
+	$(PYTHON) -m venv --clear $(@D)
+	echo "import site; site.addsitedir('$$($(BIN)/python $(PURELIB))')" > $$($(@D)/bin/python $(PURELIB))/sqdr.pth
+	$(@D)/bin/pip install --quiet "mitiq>=1.0" && $(@D)/bin/python -c "import mitiq" && touch $@
 
 # A peer's environment sees what $(VENV) holds and adds the peer, so that no two peers meet. Where one does
 # not install, its benchmarks run all the same and say so, and the next time it is tried again.
