@@ -121,16 +121,19 @@ $(VENV)/example: $(VENV)/installed examples/own-backend/pyproject.toml
 	$(BIN)/pip install --quiet --editable examples/own-backend
 	touch $@
 
-# This environment and those of peers see what $(VENV) holds and add to it.
+# An environment that sees what $(VENV) holds, to add what is not to meet others.
+PURELIB := -c "import sysconfig; print(sysconfig.get_path('purelib'))"
+define BESIDE
+$(PYTHON) -m venv --clear $(@D)
+echo "import site; site.addsitedir('$$($(BIN)/python $(PURELIB))')" > $$($(@D)/bin/python $(PURELIB))/sqdr.pth
+endef
+
 $(VENV)-mitigation/installed: $(VENV)/installed
-	$(PYTHON) -m venv --clear $(@D)
-	echo "import site; site.addsitedir('$$($(BIN)/python $(PURELIB))')" > $$($(@D)/bin/python $(PURELIB))/sqdr.pth
+	$(BESIDE)
 	$(@D)/bin/pip install --quiet "mitiq>=1.0" && $(@D)/bin/python -c "import mitiq" && touch $@
 
-# A peer's environment sees what $(VENV) holds and adds the peer, so that no two peers meet. Where one does
-# not install, its benchmarks run all the same and say so, and the next time it is tried again.
-PURELIB := -c "import sysconfig; print(sysconfig.get_path('purelib'))"
+# Where a peer does not install, its benchmarks run all the same and say so, and the next time it is tried
+# again.
 $(VENV)-bench-%/installed: benchmarks/requirements/%.txt $(VENV)/installed
-	$(PYTHON) -m venv --clear $(@D)
-	echo "import site; site.addsitedir('$$($(BIN)/python $(PURELIB))')" > $$($(@D)/bin/python $(PURELIB))/sqdr.pth
+	$(BESIDE)
 	$(@D)/bin/pip install --quiet --requirement $< && touch $@ || echo "$< does not install"

@@ -49,6 +49,22 @@ _ENGINES = [
 ]
 EVERY_ENGINE = pytest.mark.parametrize(("backend", "options", "n_blocks", "entanglement"), _ENGINES)
 
+#: Methods of the native engine for observables of one wire, on 4 wires.
+METHODS_OF_ONE_WIRE = pytest.mark.parametrize(
+    ("method", "n_blocks", "entanglement", "entangler"),
+    [
+        ("closed-form", 2, "linear", "CZ"),
+        ("closed-form", 2, "full", "ZZ"),
+        ("closed-form", 3, "none", "CZ"),
+        ("causal-cone", 3, "linear", "CZ"),
+        ("causal-cone", 3, "linear", "ZZ"),
+        ("dense", 1, "linear", "CZ"),
+        ("dense", 3, "linear", "CZ"),
+        ("dense", 3, "linear", "ZZ"),
+        ("dense", 3, "full", "CZ"),
+    ],
+)
+
 
 def gradients(circuit, angles):
     """Gradients of a weighted sum of the values, by angles and weights."""

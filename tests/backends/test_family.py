@@ -7,7 +7,7 @@ import hypothesis.strategies as st
 import numpy as np
 import pytest
 import torch
-from cases import BACKENDS, needs_qiskit
+from cases import BACKENDS, METHODS_OF_ONE_WIRE, needs_qiskit
 from hypothesis import HealthCheck, given, settings
 from torch import nn
 
@@ -136,17 +136,7 @@ def test_native(method, noisy, data):
 
 @pytest.mark.parametrize("noise", [(), ALL_NOISE], ids=["noiseless", "noisy"])
 @pytest.mark.parametrize("observables", ["X", "Y", ("Y2", "X0", "Z1", "X0", "Z3")], ids=str)
-@pytest.mark.parametrize(
-    ("method", "n_blocks", "entanglement", "entangler"),
-    [
-        ("closed-form", 2, "linear", "CZ"),
-        ("closed-form", 2, "full", "ZZ"),
-        ("closed-form", 3, "none", "CZ"),
-        ("causal-cone", 3, "linear", "CZ"),
-        ("causal-cone", 3, "linear", "ZZ"),
-        ("dense", 3, "full", "CZ"),
-    ],
-)
+@METHODS_OF_ONE_WIRE
 def test_letters_in_any_order(method, n_blocks, entanglement, entangler, observables, noise):
     case = Case(4, n_blocks, entanglement, *noise, entangler=entangler, observables=observables)
     angles, weights = case.draw()

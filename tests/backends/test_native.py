@@ -7,6 +7,7 @@ import pickle
 import numpy as np
 import pytest
 import torch
+from cases import METHODS_OF_ONE_WIRE
 from torch import nn
 from torch.func import functional_call
 from torch.fx.experimental.proxy_tensor import make_fx
@@ -716,19 +717,7 @@ OF_KRAUS = [
 
 @pytest.mark.parametrize("noise", OF_KRAUS, ids=["after rotations", "after entanglers", "trained"])
 @pytest.mark.parametrize("observables", ["Z", ["Z0", "X1", "Y0"]], ids=str)
-@pytest.mark.parametrize(
-    ("method", "n_blocks", "entanglement", "entangler"),
-    [
-        ("closed-form", 2, "linear", "CZ"),
-        ("closed-form", 2, "full", "ZZ"),
-        ("closed-form", 3, "none", "CZ"),
-        ("causal-cone", 3, "linear", "CZ"),
-        ("causal-cone", 3, "linear", "ZZ"),
-        ("dense", 1, "linear", "CZ"),
-        ("dense", 3, "linear", "CZ"),
-        ("dense", 3, "linear", "ZZ"),
-    ],
-)
+@METHODS_OF_ONE_WIRE
 def test_kernels_of_any_noise_of_wires(
     method, n_blocks, entanglement, entangler, observables, noise, monkeypatch
 ):

@@ -79,6 +79,10 @@ class Shape:
         """Whether the words are of one wire and of the same letter, which a turn makes Z."""
         return self.most_factors == 1 and len(self.letters) == 1
 
+    def wires_and_letters(self) -> list[tuple[int, int]]:
+        """Of each word of one wire its wire, and its letter, 0 to 2 for Z, X and Y."""
+        return [(wire, "ZXY".index(letter)) for ((wire, letter),) in self.words]
+
     def letter_tables(self) -> dict[str, Tensor]:
         """What `of_words` needs, where words are of one wire.
 

@@ -55,10 +55,9 @@ def test_the_mlp_of_a_member_reads_each_wire_s_own_angles_of_all_blocks():
     circuit = sqdr.create_circuit("native", 2, 2, **MEMBER)
     angles = torch.rand(1, 8, requires_grad=True)
     WireMLP(circuit)(angles)[0, :2].sum().backward()  # those of wire 0
-    block_0, block_1 = angles.grad[0].reshape(2, 2, 2)
-    for of_block in (block_0, block_1):
-        assert of_block[0].all()
-        assert not of_block[1].any()
+    by_block_and_wire = angles.grad[0].reshape(2, 2, 2)
+    assert by_block_and_wire[:, 0].all()
+    assert not by_block_and_wire[:, 1].any()
 
 
 def test_the_mlp_is_a_tanh_network_of_each_wire_s_own_angles():

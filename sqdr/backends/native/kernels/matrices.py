@@ -54,11 +54,9 @@ def words_of_wires(shape: Shape) -> tuple[Array, Array, Array]:
         integer Arrays: starts, places and letters. The words of a wire are `places[starts[wire] :
         starts[wire + 1]]`, and their letters, 0 to 2 for Z, X and Y, likewise.
     """
-    factors = [word[0] for word in shape.words]
-    places = sorted(range(len(factors)), key=lambda place: factors[place][0])
-    starts = np.searchsorted([factors[place][0] for place in places], np.arange(shape.n_wires + 1))
-    letters = ["ZXY".index(factors[place][1]) for place in places]
-    return starts, np.array(places), np.array(letters)
+    wires, letters = np.array(shape.wires_and_letters()).T
+    places = np.argsort(wires, kind="stable")
+    return np.searchsorted(wires[places], np.arange(shape.n_wires + 1)), places, letters[places]
 
 
 def _matrices_of(quaternions: Array, given: Given, n_wires: int) -> Array:

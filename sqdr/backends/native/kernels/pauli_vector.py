@@ -266,10 +266,16 @@ def _undo_pair_noise(
             store(grad, row, factors[place, row] * load(grad, row))
         if acts[layer, number]:
             for wire in range(n_wires):
-                stride, first = len(grad) >> 2 * (wire + 1), 12 * (place * n_wires + wire)
-                for base in range(0, len(grad), 4 * stride):
-                    for row in range(base, base + stride):
-                        _pull_row(grad, row, stride, maps, first)
+                stride = len(grad) >> 2 * (wire + 1)
+                _apply_back(grad, stride, maps, 12 * (place * n_wires + wire))
+
+
+@kernel
+def _apply_back(grad: Array, stride: int, of: Array, first: int) -> None:
+    """Take the gradient by a vector back through `_apply`."""
+    for base in range(0, len(grad), 4 * stride):
+        for row in range(base, base + stride):
+            _pull_row(grad, row, stride, of, first)
 
 
 @kernel
@@ -318,7 +324,7 @@ def _row(of: Array, row: int, i: Any, z: Any, x: Any, y: Any) -> Any:
 
 @kernel
 def _pull(before: Array, grad_state: Array, stride: int, of: Array, first: int, into: Array) -> None:
-    """Take the gradient by a vector back through `_apply`, and write that by the matrix."""
+    """As `_apply_back`, and write the gradient by the matrix."""
     none = zeros_of(of)
     zi, zz, zx, zy = none, none, none, none
     xi, xz, xx, xy = none, none, none, none
@@ -369,10 +375,10 @@ class PauliVectorByKernels(MatrixEvaluation):
             source, signs = cz_permutation(with_cz, n_wires)
             self._layer = source.numpy(), signs.numpy()[:, 0] < 0
         self._shifts = 2 * (n_wires - 1 - np.array(with_zz, int).reshape(-1, 2))
-        of_one = [(word[0][0], "ZXY".index(word[0][1])) for word in self.shape.words]
-        is_of_one = self.shape.most_factors == 1
-        places = np.empty(0, int) if is_of_one else method.places().numpy()
-        self._words = places, np.array(of_one if is_of_one else [], int).reshape(-1, 2)
+        if self.shape.most_factors == 1:
+            self._words = np.empty(0, int), np.array(self.shape.wires_and_letters())
+        else:
+            self._words = method.places().numpy(), np.empty((0, 2), int)
         self._n_kept = method.vectors_kept()
         self._known_pairs: tuple[tuple[Tensor, Tensor], PairNoise] | None = None
 

@@ -126,8 +126,8 @@ def rotations_backward(
 
 
 @kernel
-def quarter_turn(quaternions: Array, n_wires: int, axis: int, sign: int, into: Array) -> None:
-    """Write quaternions, those of the last block with a quarter turn about an axis, of either sense."""
+def quarter_turn(quaternions: Array, n_wires: int, letter: int, sign: int, into: Array) -> None:
+    """Write quaternions, those of the last block as `behind_quarter_turn`; for the sign -1 undone."""
     half = quaternions.dtype.type(0.5) ** quaternions.dtype.type(0.5)
     for tile in range(len(quaternions)):
         of, to = quaternions[tile], into[tile]
@@ -138,11 +138,24 @@ def quarter_turn(quaternions: Array, n_wires: int, axis: int, sign: int, into: A
         sin = cos if sign > 0 else -cos
         for row in range(first, len(of), 4):
             w, x, y, z = load(of, row), load(of, row + 1), load(of, row + 2), load(of, row + 3)
-            w, x, y, z = about_axis(axis, cos, sin, w, x, y, z)
+            w, x, y, z = behind_quarter_turn(letter, cos, sin, w, x, y, z)
             store(to, row, w)
             store(to, row + 1, x)
             store(to, row + 2, y)
             store(to, row + 3, z)
+
+
+@kernel
+def behind_quarter_turn(letter: int, cos: Any, sin: Any, w: Any, x: Any, y: Any, z: Any) -> Any:
+    """A rotation with the quarter turn behind which a letter, 0 to 2 for Z, X and Y, is Z.
+
+    Cosine and sine are of half the turn; a negative sine undoes it.
+    """
+    if letter == 1:
+        return _about_axis(1, cos, -sin, w, x, y, z)
+    if letter == 2:
+        return _about_axis(0, cos, sin, w, x, y, z)
+    return w, x, y, z
 
 
 @kernel
@@ -174,7 +187,7 @@ def _quaternion(angles: Array, place: int, axes: Array, room: Array) -> Any:
         cos, sin = cosine_and_sine(half * load(angles, first + letter))
         store(room, 2 * letter, cos)
         store(room, 2 * letter + 1, sin)
-        w, x, y, z = about_axis(axes[letter], cos, sin, w, x, y, z)
+        w, x, y, z = _about_axis(axes[letter], cos, sin, w, x, y, z)
     return w, x, y, z
 
 
@@ -206,14 +219,14 @@ def _gradient(
         store(into, first + letter, half * by_angle)
         if letter > 0:
             cos, sin = load(room, 2 * letter), load(room, 2 * letter + 1)
-            w, x, y, z = about_axis(axes[letter], cos, -sin, w, x, y, z)
-            grad_w, grad_x, grad_y, grad_z = about_axis(
+            w, x, y, z = _about_axis(axes[letter], cos, -sin, w, x, y, z)
+            grad_w, grad_x, grad_y, grad_z = _about_axis(
                 axes[letter], cos, -sin, grad_w, grad_x, grad_y, grad_z
             )
 
 
 @kernel
-def about_axis(axis: int, cos: Any, sin: Any, w: Any, x: Any, y: Any, z: Any) -> Any:
+def _about_axis(axis: int, cos: Any, sin: Any, w: Any, x: Any, y: Any, z: Any) -> Any:
     """The product (cos + sin times the unit of an axis) (w, x, y, z)."""
     if axis == 0:
         return cos * w - sin * x, cos * x + sin * w, cos * y - sin * z, cos * z + sin * y

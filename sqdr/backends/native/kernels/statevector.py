@@ -364,7 +364,7 @@ class StatevectorByKernels(KernelEvaluation):
         _, _, self._pair_signs = _tables_of_words(pairs, shape.n_wires)
         #: The one letter that is measured, and on which wires; else there are tables of words.
         self._letter = shape.letters[0] if shape.measures_one_letter else None
-        self._wires = np.array([word[0][0] for word in shape.words])
+        self._wires = np.array([wire for wire, _ in shape.wires_and_letters()] if self._letter else [])
         self._words = _tables_of_words(() if self._letter else shape.words, shape.n_wires)
         self._in_dtype: dict[Any, tuple[tuple[Array, Array, Array], Array]] = {}
 
@@ -431,11 +431,10 @@ class StatevectorByKernels(KernelEvaluation):
 
     def _turned(self, quaternions: Array, *, back: bool = False) -> Array:
         """With the last block's quarter turn behind which the letter is Z; or turned back."""
-        if self._letter in (None, "Z"):
+        if self._letter is None or self._letter == "Z":
             return quaternions
-        axis, sign = (1, -1) if self._letter == "X" else (0, 1)
-        turned = np.empty_like(quaternions)
-        quarter_turn(quaternions, self.shape.n_wires, axis, -sign if back else sign, turned)
+        letter, turned = "ZXY".index(self._letter), np.empty_like(quaternions)
+        quarter_turn(quaternions, self.shape.n_wires, letter, -1 if back else 1, turned)
         return turned
 
     def _tables(self, given: Given, dtype: Any) -> tuple[Array, tuple[Array, Array, Array], Array]:

@@ -11,7 +11,7 @@ import numpy as np
 
 from sqdr.ansatz import Pairs
 from sqdr.backends.native.kernels.evaluation import Given, KernelEvaluation, Sums
-from sqdr.backends.native.kernels.rotations import about_axis
+from sqdr.backends.native.kernels.rotations import behind_quarter_turn
 from sqdr.backends.native.kernels.tiles import Array, add_to
 from sqdr.backends.native.method import Method
 from sqdr.compilation import kernel
@@ -37,6 +37,7 @@ def two_blocks(
     """
     n_wires = len(starts) - 1
     firsts = np.empty((n_wires, quaternions.shape[2]), quaternions.dtype)
+    half = spread(values.dtype.type(0.5) ** values.dtype.type(0.5))
     for tile in range(len(values)):
         of, by, into = quaternions[tile], noise[tile % len(noise)], values[tile]
         _write_firsts(of, by, firsts)
@@ -46,7 +47,8 @@ def two_blocks(
             for place in range(starts[wire], starts[wire + 1]):
                 product = product * load(firsts, neighbours[place])
             x, y, z = _vector(of, wire)
-            row_x, row_y, row_z = _row(*_behind_turn(of, n_wires + wire, letter))
+            last = _quaternion(of, n_wires + wire)
+            row_x, row_y, row_z = _row(*behind_quarter_turn(letter, half, half, *last))
             row = start + wire
             flips = load(by, row) * x * row_x + load(by, row + n_wires) * y * row_y
             stays = load(by, row + 2 * n_wires) * z + load(by, row + 3 * n_wires)
@@ -95,7 +97,8 @@ def two_blocks_backward(
                 product = product * load(firsts, neighbours[place])
             g = load(grad[tile], word)
             x, y, z = _vector(of, wire)
-            w, i, j, k = _behind_turn(of, n_wires + wire, letter)
+            last = _quaternion(of, n_wires + wire)
+            w, i, j, k = behind_quarter_turn(letter, half, half, *last)
             row_x, row_y, row_z = _row(w, i, j, k)
             row = start + wire
             scale_x, scale_y = load(by, row), load(by, row + n_wires)
@@ -110,15 +113,12 @@ def two_blocks_backward(
             b = two * (w * by_y - k * by_x - i * by_z)
             c = two * (w * by_x + k * by_y - j * by_z)
             d = two * (j * by_y - i * by_x + k * by_z)
-            if letter == 1:
-                a, b, c, d = about_axis(1, half, half, a, b, c, d)
-            elif letter == 2:
-                a, b, c, d = about_axis(0, half, -half, a, b, c, d)
-            last = 4 * (n_wires + wire)
-            add_to(into, last, a)
-            add_to(into, last + 1, b)
-            add_to(into, last + 2, c)
-            add_to(into, last + 3, d)
+            a, b, c, d = behind_quarter_turn(letter, half, -half, a, b, c, d)
+            first = 4 * (n_wires + wire)
+            add_to(into, first, a)
+            add_to(into, first + 1, b)
+            add_to(into, first + 2, c)
+            add_to(into, first + 3, d)
             add_to(into, 4 * wire, flips * scale_x * row_x)
             add_to(into, 4 * wire + 1, flips * scale_y * row_y)
             add_to(into, 4 * wire + 2, stays * scale_z)
@@ -131,7 +131,7 @@ def two_blocks_backward(
                 add_to(sums, row + 6 * n_wires, g)
         for wire in range(n_wires):
             row, of_first = 4 * wire, load(grad_firsts, wire)
-            w, i, j, k = load(of, row), load(of, row + 1), load(of, row + 2), load(of, row + 3)
+            w, i, j, k = _quaternion(of, wire)
             by_x, by_y = load(into, row), load(into, row + 1)
             by_z = load(into, row + 2) + load(by, 4 * n_wires + wire) * of_first
             store(into, row, two * (j * by_x - i * by_y + w * by_z))
@@ -147,31 +147,15 @@ def two_blocks_backward(
 @kernel
 def _vector(of: Array, place: int) -> Any:
     """x, y and z of the Bloch vector that a rotation makes of |0>."""
-    w, x, y, z = (
-        load(of, 4 * place),
-        load(of, 4 * place + 1),
-        load(of, 4 * place + 2),
-        load(of, 4 * place + 3),
-    )
+    w, x, y, z = _quaternion(of, place)
     two = of.dtype.type(2)
     return two * (x * z + w * y), two * (y * z - w * x), w * w + z * z - x * x - y * y
 
 
 @kernel
-def _behind_turn(of: Array, place: int, letter: int) -> Any:
-    """A rotation with the quarter turn behind which the letter is Z."""
-    w, x, y, z = (
-        load(of, 4 * place),
-        load(of, 4 * place + 1),
-        load(of, 4 * place + 2),
-        load(of, 4 * place + 3),
-    )
-    half = spread(of.dtype.type(0.5) ** of.dtype.type(0.5))
-    if letter == 1:
-        w, x, y, z = about_axis(1, half, -half, w, x, y, z)
-    elif letter == 2:
-        w, x, y, z = about_axis(0, half, half, w, x, y, z)
-    return w, x, y, z
+def _quaternion(of: Array, place: int) -> Any:
+    row = 4 * place
+    return load(of, row), load(of, row + 1), load(of, row + 2), load(of, row + 3)
 
 
 @kernel
@@ -208,10 +192,8 @@ class TwoBlocksByKernels(KernelEvaluation):
         super().__init__(method)
         shape = self.shape
         self._most, self._starts, self._neighbours, _ = neighbours_of(shape.pairs, shape.n_wires)
-        of_letters = {letter: 7 * shape.n_wires * place for place, letter in enumerate(shape.letters)}
-        factors = [word[0] for word in shape.words]
-        rows = [(wire, "ZXY".index(letter), of_letters[letter]) for wire, letter in factors]
-        self._words = np.array(rows)
+        of_letters = shape.letter_tables()["of_letter"].numpy()
+        self._words = np.column_stack((shape.wires_and_letters(), 7 * shape.n_wires * of_letters))
 
     def values_of(self, quaternions: Array, given: Given, kept: Array | None) -> Array:  # noqa: ARG002
         tiles, _, width = quaternions.shape
