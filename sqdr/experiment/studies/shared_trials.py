@@ -127,6 +127,11 @@ class SharedStudy(SharedTrials):
         super().__init__(place, "cells", directions, len(cells))
         self.cells = list(cells)
 
+    @property
+    def n_finished(self) -> int:
+        # The study may hold others too, of which the cells are not.
+        return sum(values is not None for values in self.values())
+
     def values(self) -> list[list[float] | None]:
         """The values of each cell, in the order of `cells`; None for those that are not finished."""
         finished = self._trials(TrialState.COMPLETE)

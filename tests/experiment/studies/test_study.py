@@ -179,6 +179,13 @@ def test_processes_finish_the_cells_and_report_an_error(tmp_path):
     assert finish_cells(StudyFolder(tmp_path), CELLS, DIRECTIONS, values_of, jobs=2) == ALL_VALUES
 
 
+def test_cells_run_beside_finished_ones_of_others(tmp_path):
+    before, after = CELLS[:3], CELLS[3:5]
+    finish_cells(StudyFolder(tmp_path), before, DIRECTIONS, values_of, jobs=1)
+    found = finish_cells(StudyFolder(tmp_path), after, DIRECTIONS, values_of, jobs=2)
+    assert found == [values_of(cell) for cell in after]
+
+
 @pytest.mark.usefixtures("staying")
 def test_nothing_is_returned_while_others_are_at_work(tmp_path):
     run_cells(tmp_path)
