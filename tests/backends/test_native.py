@@ -805,6 +805,30 @@ def test_inputs_of_any_layout(arranged, method, n_wires, n_blocks, entanglement)
     torch.testing.assert_close(circuit(angles), circuit(angles.contiguous()), rtol=0, atol=1e-14)
 
 
+@BOTH
+@pytest.mark.parametrize("inputs", ["repeat", "split"])
+@pytest.mark.parametrize(("method", "n_wires", "n_blocks", "entanglement"), METHODS)
+def test_scales_multiply_the_angles(method, n_wires, n_blocks, entanglement, inputs):
+    """Beside a circuit without scales, whose blocks are given the products."""
+    noise = NoiseModel(NOISE.after_rotation)  # bits that are read wrongly are not for kernels
+    options = {"entanglement": entanglement, "noise": noise, "method": method}
+    circuit = make_circuit(n_wires, n_blocks, inputs=inputs, scaling=True, **options)
+    plain = make_circuit(n_wires, n_blocks, inputs="split", **options)
+    with torch.no_grad():
+        circuit.scales.uniform_(-2, 2)
+        circuit.weights.copy_(plain.weights)
+    # Of every second number in memory.
+    angles = draw_angles(2 * circuit.n_features // 3, 9)[:, ::2].requires_grad_()
+    products = angles.reshape(9, -1, 3 * n_wires) * circuit.scales.reshape(n_blocks, 3 * n_wires)
+    products = products.reshape(9, 3 * n_wires * n_blocks)
+    values = plain(products)
+    torch.testing.assert_close(circuit(angles), values, rtol=0, atol=1e-12)
+    expected = torch.autograd.grad(values.square().sum(), [angles, circuit.scales, plain.weights])
+    trained = [angles, circuit.scales, circuit.weights]
+    found = torch.autograd.grad(circuit(angles).square().sum(), trained)
+    torch.testing.assert_close(found, expected, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize(("method", "n_wires", "n_blocks", "entanglement"), METHODS)
 def test_a_large_batch_on_two_threads(method, n_wires, n_blocks, entanglement, threads):
     circuit = make_circuit(n_wires, n_blocks, entanglement=entanglement, noise=NOISE, method=method)

@@ -18,6 +18,7 @@ from sqdr.backends.native.autograd import (
     is_transformed,
 )
 from sqdr.backends.native.causal_cone import CausalCone
+from sqdr.backends.native.kernels.scaled import Scaled
 from sqdr.backends.native.method import Method, Name, Shape
 from sqdr.backends.native.pauli_vector import PauliVector
 from sqdr.backends.native.rotation import is_general
@@ -188,10 +189,11 @@ class NativeCircuit(ReuploadCircuit):
         by_kernels = self._kernels_for(is_general(noise[0]), angles, *trained)
         if by_kernels is None:
             return None
-        if self.scaling:
-            angles = self.rows_of(angles, self.scales, dtype)
         couplings = trained[-1] if self._shape.has_couplings else self._no_couplings
-        return evaluate_plain(by_kernels, angles, trained[0], couplings, *noise)
+        others = trained[0], couplings, *noise
+        if self.scales is not None:
+            return evaluate_plain(Scaled(by_kernels), angles, self.scales, *others)
+        return evaluate_plain(by_kernels, angles, *others)
 
     def bytes_per_sample(self, dtype: torch.dtype, device: torch.device, needs_gradient: bool) -> int:
         is_trained = any(getattr(self, name).requires_grad for name in self._noise_tensors)
