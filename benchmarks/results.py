@@ -3,8 +3,8 @@
 For each data set: its preset, without and with noise, the twins of the preset, as `sqdr compare` has
 them, and the published architecture. The trainings go in parallel, on one thread each, and stay under
 `--folder`. What each gave is a row of docs/results.csv as soon as it is finished; the same command goes
-on where it was stopped, and does nothing where a row is there already. The page has the variants of
-which all seeds are there.
+on where it was stopped, and does nothing where a row is there already. The tables have the variants of
+which all seeds are there; a line below tells of the others.
 """
 
 from __future__ import annotations
@@ -178,7 +178,7 @@ def _again(batches: Iterable[Any]) -> Iterator[Any]:
 def table(variants: Sequence[Variant], rows: Rows, seeds: Sequence[int]) -> str:
     """What there is of one data set, as Markdown; without "quantum" there is nothing to compare."""
     whole = [variant for variant in variants if set(seeds) <= rows.of(variant).keys()]
-    missing = [variant.name for variant in variants if variant not in whole]
+    missing = {variant.name: rows.of(variant) for variant in variants if variant not in whole}
     if variants[0] not in whole:
         return "Not trained yet: `make results` writes the table here."
     runs, synops, minutes = [], {}, {}
@@ -206,7 +206,16 @@ def table(variants: Sequence[Variant], rows: Rows, seeds: Sequence[int]) -> str:
     text = tables.markdown(["variant"], numbers, cells)
     made = {row["made_with"] for variant in whole for row in rows.of(variant).values()}
     text += f"\n\nSeeds {', '.join(map(str, seeds))}. Made with {'; '.join(sorted(made))}."
-    return f"{text} Not trained yet: {', '.join(missing)}." if missing else text
+    if missing:
+        so_far = (f"{name} {_accuracies(of_seeds)}" for name, of_seeds in missing.items())
+        text += f" Not all seeds yet, test accuracy (%) of those that there are: {'; '.join(so_far)}."
+    return text
+
+
+def _accuracies(of_seeds: Mapping[int, Mapping[str, Any]]) -> str:
+    """In %, in the order of the seeds."""
+    texts = (f"{100 * float(of_seeds[seed]['accuracy']):.2f}" for seed in sorted(of_seeds))
+    return ", ".join(texts) or "none"
 
 
 def written_into(page: str, part: str, text: str) -> str:

@@ -272,8 +272,11 @@ def test_table_of_results(tmp_path, monkeypatch):
     rows.add(QUANTUM, rows_of(0.98, 0.99))
     table = results.table([QUANTUM, NOISY], rows, [0, 1])
     assert "| quantum | 1,234 | 98.50 ± 0.71 |  |  |  | 20 | 51 |\n" in table
-    made = "Seeds 0, 1. Made with sqdr on a machine. Not trained yet: quantum, with noise."
-    assert table.endswith(made)
+    assert "Seeds 0, 1. Made with sqdr on a machine." in table
+    assert table.endswith("of those that there are: quantum, with noise none.")
+    rows.add(NOISY, rows_of(0.9))
+    table = results.table([QUANTUM, NOISY], rows, [0, 1])
+    assert table.endswith("of those that there are: quantum, with noise 90.00.")
     rows.add(NOISY, rows_of(0.9, 0.93))
     table = results.table([QUANTUM, NOISY], rows, [0, 1])
     assert "| quantum, with noise | 1,234 | 91.50 ± 2.12 |  | -7.00 |  | 20 | 51 |\n" in table
